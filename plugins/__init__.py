@@ -1,3 +1,3 @@
 """Import every plugin module, so that one --code argument registers all of them."""
 
-from . import losses, textcat, tokenizer
+from . import decide, losses, textcat, tokenizer

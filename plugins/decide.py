@@ -1,0 +1,123 @@
+"""Component that turns scores into decisions: per-label thresholds, kept in the pipeline."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import srsly
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+
+EXTENSION = "emotions"
+FILE = "thresholds.json"
+
+
+@Language.factory("decide", assigns=["doc._.emotions"], requires=["doc.cats"])
+def make_decide(nlp: Language, name: str) -> "Decide":
+    """Make a component that sets doc._.emotions from doc.cats; it is useless until `set` is called."""
+    return Decide(nlp.vocab, name)
+
+
+class Decide(Pipe):
+    """Pick the labels whose score reaches the label's threshold.
+
+    doc._.emotions (list[str]): The picked labels, highest score first; empty if none reaches its own.
+    """
+
+    def __init__(self, vocab: Vocab, name: str = "decide") -> None:
+        self.vocab = vocab
+        self.name = name
+        self.thresholds: dict[str, float] = {}
+        self.global_threshold: float | None = None
+        self.settings: dict[str, Any] = {}
+        if not Doc.has_extension(EXTENSION):
+            Doc.set_extension(EXTENSION, default=None)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels that have a threshold, in label order."""
+        return tuple(self.thresholds)
+
+    def set(
+        self,
+        thresholds: dict[str, float],
+        global_threshold: float,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        """Store thresholds.
+
+        thresholds (0 to 1): One per label, in label order.
+        global_threshold (0 to 1): The best single threshold, for comparison and rare labels.
+        settings: How they were found; kept beside them.
+        RAISES ValueError: There are none, or one lies outside 0 to 1.
+        """
+        found = {**thresholds, "global": global_threshold}
+        wrong = {label: value for label, value in found.items() if not 0 <= value <= 1}
+        if wrong or not thresholds:
+            raise ValueError(f"Thresholds {wrong or thresholds}. Expected one per label in 0 to 1.")
+        self.thresholds = {label: float(value) for label, value in thresholds.items()}
+        self.global_threshold = float(global_threshold)
+        self.settings = dict(settings or {})
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Set doc._.emotions.
+
+        RAISES ValueError: No thresholds were tuned yet, or a label has no score.
+        """
+        if not self.thresholds:
+            raise ValueError(
+                f"Component '{self.name}' has no thresholds yet. Tune them on dev: "
+                "python -m scripts.decide MODEL CORPUS OUTPUT."
+            )
+        missing = [label for label in self.thresholds if label not in doc.cats]
+        if missing:
+            raise ValueError(
+                f"Component '{self.name}': no score for {', '.join(missing)}. Expected a text "
+                "classifier with these labels before it in the pipeline."
+            )
+        picked = [label for label, least in self.thresholds.items() if doc.cats[label] >= least]
+        # A text without tokens has no evidence for any label, even one with a threshold of 0.
+        doc._.emotions = sorted(picked, key=lambda label: -doc.cats[label]) if len(doc) else []
+        return doc
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+    ) -> None:
+        """Forget the thresholds: they belong to a model that is now trained anew."""
+        self.thresholds, self.global_threshold, self.settings = {}, None, {}
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Return the thresholds as bytes."""
+        return srsly.json_dumps(self._state()).encode("utf8")
+
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "Decide":
+        """Restore the thresholds from bytes."""
+        return self._restore(srsly.json_loads(data.decode("utf8")))
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write thresholds.json to the folder `path`."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+        srsly.write_json(Path(path) / FILE, self._state())
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "Decide":
+        """Read thresholds.json from the folder `path`."""
+        return self._restore(srsly.read_json(Path(path) / FILE))
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "thresholds": self.thresholds,
+            "global_threshold": self.global_threshold,
+            "settings": self.settings,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> "Decide":
+        self.thresholds = dict(state["thresholds"])
+        self.global_threshold = state["global_threshold"]
+        self.settings = dict(state["settings"])
+        return self

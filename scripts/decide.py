@@ -1,0 +1,99 @@
+"""Tune a threshold per label on dev and store them in a copy of the pipeline."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from wasabi import msg
+
+from scripts.files import replacing
+from scripts.scores import load_pipeline, predict_scores
+from scripts.thresholds import Method, Objective, tune_thresholds
+
+
+def decide(
+    model: Path,
+    corpus: Path,
+    output: Path,
+    *,
+    objective: Objective = "macro",
+    method: Method = "bootstrap",
+    min_support: int = 5,
+    gpu_id: int = -1,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Tune thresholds in one prediction pass and write the pipeline with a decide component.
+
+    model: Trained pipeline; stays as it is.
+    corpus: Dev set, .spacy.
+    output: Folder of the new pipeline.
+    RETURNS: thresholds per label, global_threshold, settings.
+    RAISES ValueError: The model or the corpus cannot be used.
+    """
+    nlp = load_pipeline(model, gpu_id)
+    if "decide" in nlp.pipe_names:
+        nlp.remove_pipe("decide")
+    found = predict_scores(nlp, corpus)
+    thresholds, global_threshold = tune_thresholds(
+        found.scores,
+        found.truth,
+        objective=objective,
+        method=method,
+        min_support=min_support,
+        seed=seed,
+    )
+    settings = {
+        "objective": objective,
+        "method": method,
+        "min_support": min_support,
+        "seed": seed,
+        "docs": len(found.scores),
+    }
+    component = nlp.add_pipe("decide", last=True)
+    tuned = dict(zip(found.labels, thresholds.tolist(), strict=True))
+    component.set(tuned, global_threshold, settings)
+    with replacing(output) as temporary:
+        nlp.to_disk(temporary)
+        if (model / "training.json").exists():
+            shutil.copy(model / "training.json", temporary)
+    return {"thresholds": tuned, "global_threshold": global_threshold, "settings": settings}
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="Trained pipeline, e.g. .../trained/model-best")],
+    corpus: Annotated[Path, typer.Argument(help="Dev set as .spacy; never the test set")],
+    output: Annotated[Path, typer.Argument(help="Where the pipeline with thresholds goes")],
+    objective: Annotated[Objective, typer.Option(help="Which F-score to maximise")] = "macro",
+    method: Annotated[
+        Method, typer.Option(help="The optimum on dev, or the median of bootstrapped optima")
+    ] = "bootstrap",
+    min_support: Annotated[
+        int, typer.Option(help="Labels with fewer positives use the global threshold", min=0)
+    ] = 5,
+    gpu_id: Annotated[int, typer.Option(help="GPU to use, -1 for the CPU", min=-1)] = -1,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstraps", min=0)] = 0,
+) -> None:
+    """Tune a threshold per label on dev and store them in a copy of the pipeline."""
+    try:
+        result = decide(
+            model,
+            corpus,
+            output,
+            objective=objective,
+            method=method,
+            min_support=min_support,
+            gpu_id=gpu_id,
+            seed=seed,
+        )
+    except ValueError as error:
+        msg.fail("Cannot tune thresholds", str(error), exits=1)
+    values = result["thresholds"].values()
+    msg.good(
+        f"{len(values)} thresholds from {min(values):.2f} to {max(values):.2f}, "
+        f"global {result['global_threshold']:.2f}: {output}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

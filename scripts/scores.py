@@ -1,0 +1,77 @@
+"""Load a pipeline and a corpus, and predict the scores of all docs in one pass."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import spacy
+from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.training import Corpus
+from tqdm import tqdm
+
+import plugins  # noqa: F401  registers what the pipelines are made of
+
+
+@dataclass
+class Scores:
+    """What a pipeline said about a corpus.
+
+    scores ([docs, labels], 0 to 1), truth ([docs, labels], 0 or 1), labels in the model's order,
+    seconds of prediction, tokenization included.
+    """
+
+    scores: NDArray[numpy.float64]
+    truth: NDArray[numpy.float64]
+    labels: list[str]
+    seconds: float
+
+
+def load_pipeline(path: Path, gpu_id: int = -1) -> Language:
+    """Load a pipeline, on the GPU if one is named.
+
+    RAISES ValueError: There is no pipeline at `path`, or no such GPU.
+    """
+    if gpu_id >= 0:
+        try:
+            spacy.require_gpu(gpu_id)
+        except ValueError as error:
+            raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
+    if not (path / "meta.json").exists():
+        raise ValueError(f"{path}: no pipeline here. Expected a folder with meta.json; train first.")
+    return spacy.load(path)
+
+
+def labels_of(nlp: Language) -> list[str]:
+    """Return the labels of the pipeline's text classifier, in the order of its scores.
+
+    RAISES ValueError: The pipeline has no multilabel text classifier, or more than one.
+    """
+    found = [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "textcat_multilabel"]
+    if len(found) != 1:
+        raise ValueError(f"Pipeline {nlp.pipe_names}. Expected exactly one textcat_multilabel.")
+    return list(nlp.get_pipe(found[0]).labels)
+
+
+def predict_scores(nlp: Language, corpus: Path) -> Scores:
+    """Predict every doc of a .spacy corpus once.
+
+    RAISES ValueError: The corpus is missing, empty, or its labels are not the pipeline's.
+    """
+    if not corpus.exists() or ".spacy" not in corpus.name:
+        raise ValueError(f"{corpus}: no such corpus. Expected a .spacy file; run preprocess first.")
+    labels = labels_of(nlp)
+    references = [example.reference for example in Corpus(corpus)(nlp)]
+    if not references:
+        raise ValueError(f"{corpus}: no docs. Expected at least one.")
+    for number, doc in enumerate(references):
+        if set(doc.cats) != set(labels):
+            odd = sorted(set(doc.cats) ^ set(labels))
+            raise ValueError(f"{corpus}, doc {number}: labels differ from the pipeline's: {odd}.")
+    truth = numpy.array([[doc.cats[label] for label in labels] for doc in references])
+    texts = (doc.text for doc in references)
+    start = time.perf_counter()
+    docs = tqdm(nlp.pipe(texts), total=len(references), desc=f"predict {corpus.stem}", unit="docs")
+    scores = numpy.array([[doc.cats[label] for label in labels] for doc in docs])
+    return Scores(scores, truth, labels, time.perf_counter() - start)

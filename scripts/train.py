@@ -1,0 +1,79 @@
+"""Train a config with spaCy into a fresh folder that appears only when it is complete."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import spacy
+import typer
+from spacy.cli._util import import_code, parse_config_overrides
+from spacy.cli.train import train as spacy_train
+from wasabi import msg
+
+from scripts.check_config import check_config
+from scripts.files import hash_of, replacing
+
+PLUGINS = Path("plugins/__init__.py")
+
+
+def train(
+    config: Path,
+    output: Path,
+    *,
+    gpu_id: int = -1,
+    overrides: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Run `spacy train`, then note its time and conditions in each saved pipeline.
+
+    config: What to train.
+    output: Folder for model-best, model-last and training.json; an earlier one stays in place until
+        the new one is complete.
+    overrides: Config values by dotted key, as after `spacy train`.
+    RETURNS: What training.json holds: seconds, config hash, overrides.
+    RAISES ValueError: A key that the config does not know, a missing path, a GPU that is not there.
+    """
+    overrides = dict(overrides or {})
+    check_config(config, overrides)
+    for key, value in overrides.items():
+        if key.startswith("paths.") and value and not Path(str(value)).exists():
+            raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
+    if gpu_id >= 0:
+        try:
+            spacy.require_gpu(gpu_id)
+        except ValueError as error:
+            raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
+    import_code(PLUGINS if PLUGINS.exists() else None)
+    start = time.perf_counter()
+    with replacing(output) as temporary:
+        spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
+        facts = {
+            "seconds": round(time.perf_counter() - start, 1),
+            "config": config.as_posix(),
+            "config_file_sha256": hash_of(config),
+            "overrides": overrides,
+            "gpu_id": gpu_id,
+        }
+        for folder in (temporary, temporary / "model-best", temporary / "model-last"):
+            (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def main(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Argument(help="Config to train", exists=True, dir_okay=False)],
+    output: Annotated[Path, typer.Argument(help="Folder for model-best and model-last")],
+    gpu_id: Annotated[int, typer.Option(help="GPU to use, -1 for the CPU", min=-1)] = -1,
+) -> None:
+    """Train a config; further options override its values, e.g. --training.dropout 0.3."""
+    try:
+        facts = train(config, output, gpu_id=gpu_id, overrides=parse_config_overrides(ctx.args))
+    except ValueError as error:
+        msg.fail("Cannot train", str(error), exits=1)
+    msg.good(f"Trained in {facts['seconds'] / 60:.1f} minutes: {output / 'model-best'}")
+
+
+if __name__ == "__main__":
+    app = typer.Typer()
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(main)
+    app()
