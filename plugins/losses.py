@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 from spacy.util import registry
-from thinc.api import Model
+from thinc.api import Model, get_array_module
 from thinc.types import Floats2d
 
 Loss = Callable[[Any, Any], tuple[Any, Any]]
@@ -95,12 +95,14 @@ def build_asymmetric(
     def loss(scores: Any, truth: Any) -> tuple[Any, Any]:
         positive, d_positive = _focal(scores, truth, gamma_pos)
         shifted = (scores - clip) * (scores > clip)
-        # The chain through the shift: d shifted / d logit is s(1 - s), not shifted(1 - shifted).
-        negative = shifted**gamma_neg * -_log(1 - shifted)
-        slope = shifted**gamma_neg / (1 - shifted)
+        rest, rest_shifted = 1 - scores, 1 - shifted
+        negative = shifted**gamma_neg * -_log(rest_shifted)
+        # d shifted / d logit is s(1 - s); the ratio keeps a score of exactly 1 from becoming 0 / 0.
+        ratio = rest / (rest_shifted + (rest_shifted == 0)) + (rest_shifted == 0)
+        slope = shifted**gamma_neg * ratio
         if gamma_neg:
-            slope = slope - gamma_neg * _power(shifted, gamma_neg - 1) * _log(1 - shifted)
-        d_negative = slope * (scores > clip) * scores * (1 - scores)
+            slope = slope - gamma_neg * _power(shifted, gamma_neg - 1) * _log(rest_shifted) * rest
+        d_negative = slope * (scores > clip) * scores
         return (
             truth * positive + (1 - truth) * negative,
             truth * d_positive + (1 - truth) * d_negative,
@@ -140,7 +142,7 @@ def _probability_of_truth(scores: Any, truth: Any) -> Any:
 
 
 def _log(values: Any) -> Any:
-    return numpy.log(values.clip(1e-12, None))
+    return get_array_module(values).log(values.clip(1e-12, None))
 
 
 def _power(values: Any, exponent: float) -> Any:
@@ -148,4 +150,4 @@ def _power(values: Any, exponent: float) -> Any:
 
 
 def _like(weights: numpy.ndarray, scores: Any) -> Any:
-    return scores.dtype.type(1) * (weights if isinstance(scores, numpy.ndarray) else type(scores)(weights))
+    return get_array_module(scores).asarray(weights, dtype=scores.dtype)

@@ -44,14 +44,15 @@ def build_pooled_textcat(
     """
     if not pooling or len(set(pooling)) != len(pooling):
         raise ValueError(f"pooling {pooling}. Expected one or more of mean, max, attention, once each.")
+    width = tok2vec.maybe_get_dim("nO")
     linear: Model[Floats2d, Floats2d] = resizable(
-        Linear(nO=nO),
+        Linear(nO=nO, nI=width and width * len(pooling)),
         resize_layer=partial(resize_linear_weighted, fill_defaults={"b": 0, "W": 0}),
     )
     inner = chain(
         tok2vec,
         list2ragged(),
-        concatenate(*[_build_pool(name) for name in pooling]),
+        concatenate(*[_build_pool(name, width) for name in pooling]),
         Dropout(0.0),  # spaCy sets the rate from training.dropout at every update
         linear,
         output_layer,
@@ -82,9 +83,9 @@ def with_nonempty(inner: Model, linear: Model) -> Model[list[Doc], Floats2d]:
     )
 
 
-def _build_pool(name: Pooling) -> Model[Ragged, Floats2d]:
+def _build_pool(name: Pooling, width: int | None) -> Model[Ragged, Floats2d]:
     if name == "attention":
-        return chain(ParametricAttention(), reduce_sum())
+        return chain(ParametricAttention(width), reduce_sum())
     return {"mean": reduce_mean, "max": reduce_max}[name]()
 
 

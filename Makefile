@@ -1,0 +1,38 @@
+# Two commands from nothing: `make run` and `make test`. Both build the environment first.
+# Real data: make run DATA=goemotions CONFIG=cnn [MIRROR=folder with the six files]
+PYTHON ?= python3
+DATA ?= sample
+CONFIG ?= cnn
+SEED ?= 0
+MIRROR ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIPELINE := training/$(DATA)/$(CONFIG)/pipeline
+
+.PHONY: run test fast lint
+.DELETE_ON_ERROR:
+
+run: $(VENV)/ready
+ifeq ($(DATA),goemotions)
+	$(BIN)/python -m scripts.assets $(if $(MIRROR),--mirror "$(MIRROR)")
+endif
+	$(BIN)/python -m spacy project run all . --vars.data=$(DATA) --vars.config=$(CONFIG) --vars.seed=$(SEED)
+	$(BIN)/python -m scripts.summary $(PIPELINE) metrics/$(DATA)/$(CONFIG).json
+
+test: $(VENV)/ready lint
+	$(BIN)/python -m pytest -q
+
+fast: $(VENV)/ready
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The environment counts as ready only when the last step of its installation is done.
+$(VENV)/ready: requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
