@@ -43,7 +43,9 @@ def build_pooled_textcat(
     RAISES ValueError: pooling is empty or names a pool twice.
     """
     if not pooling or len(set(pooling)) != len(pooling):
-        raise ValueError(f"pooling {pooling}. Expected one or more of mean, max, attention, once each.")
+        raise ValueError(
+            f"pooling {pooling}. Expected one or more of mean, max, attention, once each."
+        )
     width = tok2vec.maybe_get_dim("nO")
     linear: Model[Floats2d, Floats2d] = resizable(
         Linear(nO=nO, nI=width and width * len(pooling)),

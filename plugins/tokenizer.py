@@ -28,7 +28,9 @@ def create_tokenizer(placeholders: list[str]) -> Callable[[Language], Tokenizer]
         defaults = nlp.Defaults
         tokenizer.prefix_search = compile_prefix_regex(whole + list(defaults.prefixes or [])).search
         tokenizer.suffix_search = compile_suffix_regex(whole + list(defaults.suffixes or [])).search
-        tokenizer.infix_finditer = compile_infix_regex(whole + list(defaults.infixes or [])).finditer
+        tokenizer.infix_finditer = compile_infix_regex(
+            whole + list(defaults.infixes or [])
+        ).finditer
         for text in placeholders:
             tokenizer.add_special_case(text, [{"ORTH": text}])
         return tokenizer

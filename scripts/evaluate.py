@@ -73,13 +73,15 @@ def stored_thresholds(nlp: Language, model: Path) -> tuple[dict[str, float], flo
 
 
 def _conditions(nlp: Language, model: Path, corpus: Path) -> dict[str, Any]:
-    training = srsly.read_json(model / "training.json") if (model / "training.json").exists() else {}
+    training = (
+        srsly.read_json(model / "training.json") if (model / "training.json").exists() else {}
+    )
     return {
         "model": model.as_posix(),
         "corpus": corpus.as_posix(),
         "corpus_sha256": hash_of(corpus),
         "config_sha256": hash_of(model / "config.cfg"),
-        "seed": nlp.config["training"]["seed"],
+        "seed": nlp.config.interpolate()["training"]["seed"],
         "thresholds": nlp.get_pipe("decide").settings,
         "training": training,
         "python": platform.python_version(),

@@ -90,9 +90,7 @@ def _f1(truth: Bools, picked: Bools, average: str, weight: Floats | None = None)
     return float(score)
 
 
-def _mean_defined(
-    metric: Callable, truth: Bools, scores: Floats, weight: Floats | None
-) -> float:
+def _mean_defined(metric: Callable, truth: Bools, scores: Floats, weight: Floats | None) -> float:
     counted = truth if weight is None else truth[weight > 0]
     used = numpy.flatnonzero(counted.any(axis=0) & ~counted.all(axis=0))
     values = [metric(truth[:, j], scores[:, j], sample_weight=weight) for j in used]
@@ -139,7 +137,9 @@ def complete_groups(groups: dict[str, list[str]], labels: list[str]) -> dict[str
     named = [label for members in groups.values() for label in members]
     odd = sorted({label for label in named if named.count(label) > 1 or label not in labels})
     if odd:
-        raise ValueError(f"View groups: {', '.join(odd)}. Expected known labels, each in one group.")
+        raise ValueError(
+            f"View groups: {', '.join(odd)}. Expected known labels, each in one group."
+        )
     return {**groups, **{label: [label] for label in labels if label not in named}}
 
 

@@ -139,9 +139,9 @@ def _file_of(kind: str, name: str, lang: str) -> Path | None:
 def _requirements(meta: dict[str, Any], modules: list[Path]) -> list[str]:
     """Return the packages that the modules import and that spaCy does not bring with it."""
     known = list(meta.get("requirements", []))
-    needs = [Requirement(text) for text in requires("spacy") or []]
-    brought = {"spacy"} | {n.name for n in needs if not n.marker or n.marker.evaluate({"extra": ""})}
-    seen = {canonicalize_name(name) for name in (*brought, *(Requirement(r).name for r in known))}
+    needs = [Requirement(text) for text in (*known, *(requires("spacy") or []))]
+    brought = [n.name for n in needs if not n.marker or n.marker.evaluate({"extra": ""})]
+    seen = {canonicalize_name(name) for name in ("spacy", *brought)}
     owners = packages_distributions()
     for module in modules:
         for top in sorted(_imports(module) - sys.stdlib_module_names):

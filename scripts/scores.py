@@ -39,7 +39,9 @@ def load_pipeline(path: Path, gpu_id: int = -1) -> Language:
         except ValueError as error:
             raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
     if not (path / "meta.json").exists():
-        raise ValueError(f"{path}: no pipeline here. Expected a folder with meta.json; train first.")
+        raise ValueError(
+            f"{path}: no pipeline here. Expected a folder with meta.json; train first."
+        )
     return spacy.load(path)
 
 
@@ -48,7 +50,9 @@ def labels_of(nlp: Language) -> list[str]:
 
     RAISES ValueError: The pipeline has no multilabel text classifier, or more than one.
     """
-    found = [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "textcat_multilabel"]
+    found = [
+        name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "textcat_multilabel"
+    ]
     if len(found) != 1:
         raise ValueError(f"Pipeline {nlp.pipe_names}. Expected exactly one textcat_multilabel.")
     return list(nlp.get_pipe(found[0]).labels)

@@ -35,7 +35,9 @@ def tune_thresholds(
     RAISES ValueError: Shapes differ, or there is nothing to tune on.
     """
     if scores.shape != truth.shape or not scores.size:
-        raise ValueError(f"Scores {scores.shape}, truth {truth.shape}. Expected the same, not empty.")
+        raise ValueError(
+            f"Scores {scores.shape}, truth {truth.shape}. Expected the same, not empty."
+        )
     ranking = Ranking(scores, truth)
     ones = numpy.ones(len(scores))
     weights = [ones]

@@ -127,9 +127,7 @@ def build_for_spacy(nO=28, **changes):
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_spacy_s_own_tests_of_equal_initialisation(seed):
-    test_models.test_models_initialize_consistently(
-        seed, build_for_spacy, {"nO": 3}
-    )
+    test_models.test_models_initialize_consistently(seed, build_for_spacy, {"nO": 3})
 
 
 @pytest.mark.parametrize("seed", [0, 7])

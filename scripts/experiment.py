@@ -1,0 +1,303 @@
+"""Run one experiment: train, decide, evaluate, and the commit that keeps its numbers."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import srsly
+import typer
+from click.exceptions import NoSuchOption
+from spacy.cli._util import parse_config_overrides
+from wasabi import msg
+
+from scripts.check_config import check_config
+from scripts.decide import decide
+from scripts.evaluate import evaluate
+from scripts.files import remove, replacing
+from scripts.train import train
+
+OWN_PATHS = ("train", "dev", "labels")
+
+
+@dataclass
+class Run:
+    """Where an experiment reads and writes; everything is relative to the project folder."""
+
+    config: Path
+    data: str
+    name: str
+
+    @property
+    def corpus(self) -> Path:
+        """Folder of the corpus."""
+        return Path("corpus") / self.data
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the trained pipelines."""
+        return Path("training") / self.data / self.name
+
+    def metrics(self, split: str) -> Path:
+        """Return the JSON of the scores on dev or test."""
+        suffix = "" if split == "dev" else f".{split}"
+        return Path("metrics") / self.data / f"{self.name}{suffix}.json"
+
+
+def experiment(
+    config: str,
+    *,
+    data: str = "goemotions",
+    name: str | None = None,
+    gpu_id: int = -1,
+    test: bool = False,
+    force: bool = False,
+    commit: bool = False,
+    overrides: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train a config, tune its thresholds on dev and score it; every check comes before the work.
+
+    config: Name of a file in configs/, without .cfg.
+    data: Name of a folder in corpus/.
+    name: Of the run; made from the config and the overrides if None.
+    test: Score the test set too, after dev.
+    force: Delete an earlier run of this name, whole or half-finished, and replace its metrics.
+    commit: Commit the config and the metrics, and nothing else.
+    overrides: Config values by dotted key.
+    RETURNS: macro_f1 and micro_f1 on dev, git (commands that commit them), run (Run).
+    RAISES ValueError: A name, key or file does not exist, or something would be overwritten.
+    """
+    overrides = dict(sorted((overrides or {}).items()))
+    run = Run(Path("configs") / f"{config}.cfg", data, name or run_name(config, overrides))
+    splits = ["dev", "test"] if test else ["dev"]
+    check_run(run, overrides, splits, force)
+    if commit:
+        check_index(run, splits)
+    facts = _facts(run, overrides, sys.argv)
+    remove(run.folder)
+    result = _work(run, overrides, splits, gpu_id, facts)
+    title = name or describe(config, overrides)
+    message = (
+        f"{title} on {data}: macro-F1 {result['macro_f1']:.3f}, "
+        f"micro-F1 {result['micro_f1']:.3f} (dev)"
+    )
+    paths = [path.as_posix() for path in (run.config, *map(run.metrics, splits))]
+    commands = [["add", "--", *paths], ["commit", "-m", message, "--", *paths]]
+    if commit:
+        check_index(run, splits)
+        for command in commands:
+            _git(*command)
+    return {
+        "macro_f1": result["macro_f1"],
+        "micro_f1": result["micro_f1"],
+        "git": " && ".join(shlex.join(["git", *command]) for command in commands),
+        "run": run,
+    }
+
+
+def run_name(config: str, overrides: dict[str, Any]) -> str:
+    """Return a readable name, e.g. cnn-dropout0.3, the same whatever the order of the overrides."""
+    parts = [f"{key}{_slug(value)}" for key, value in _short(overrides).items()]
+    return "-".join([config, *parts])
+
+
+def describe(config: str, overrides: dict[str, Any]) -> str:
+    """Return the experiment in words, e.g. "cnn dropout 0.3, seed 1"."""
+    words = ", ".join(f"{key} {_text(value)}" for key, value in _short(overrides).items())
+    return f"{config} {words}".strip()
+
+
+def check_run(run: Run, overrides: dict[str, Any], splits: list[str], force: bool) -> None:
+    """Check all that an experiment needs before it starts.
+
+    RAISES ValueError: A name, key or file does not exist, or something would be overwritten.
+    """
+    if not run.config.is_file():
+        known = ", ".join(sorted(path.stem for path in run.config.parent.glob("*.cfg")))
+        raise ValueError(f"{run.config}: no such config. Expected one of {known or 'none yet'}.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", run.name):
+        raise ValueError(
+            f"Run name {run.name!r}. Expected up to 100 letters, digits, dots, dashes and "
+            "underscores; give a shorter one with --name."
+        )
+    if run.name.endswith(".test"):
+        raise ValueError(f"Run name {run.name!r}. Names ending in .test are those of test scores.")
+    own = [f"paths.{key}" for key in OWN_PATHS if f"paths.{key}" in overrides]
+    if own:
+        raise ValueError(f"--{own[0]} is set by --data. Expected only other keys.")
+    check_config(run.config, {**overrides, **_paths(run)})
+    needed = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json", "views.json"]
+    for file in needed:
+        if not (run.corpus / file).exists():
+            raise ValueError(f"{run.corpus / file}: no such file. Run preprocess first.")
+    if not force:
+        _check_free(run, splits)
+
+
+def check_index(run: Run, splits: list[str]) -> None:
+    """Check that a commit would hold nothing but the config and the metrics of a run.
+
+    RAISES ValueError: This is no git repository, or other files are staged.
+    """
+    if _commit_id() is None:
+        raise ValueError("No git repository with a commit here. Leave out --commit.")
+    staged = _git("diff", "--cached", "--name-only", "--relative").splitlines()
+    everywhere = _git("diff", "--cached", "--name-only").splitlines()
+    own = {path.as_posix() for path in (run.config, *map(run.metrics, splits))}
+    other = [path for path in staged if path not in own]
+    if other or len(everywhere) > len(staged):
+        names = ", ".join(other or everywhere)
+        raise ValueError(f"Staged already: {names}. Commit or unstage them, then use --commit.")
+
+
+def uncommitted(*paths: Path) -> list[str]:
+    """Return which files under `paths` differ from the last commit; none outside a repository."""
+    if _commit_id() is None:
+        return []
+    lines = _git("status", "--porcelain", "-uall", "--", *map(str, paths)).splitlines()
+    return [line[3:] for line in lines]
+
+
+def _work(
+    run: Run, overrides: dict[str, Any], splits: list[str], gpu_id: int, facts: dict[str, Any]
+) -> dict[str, Any]:
+    trained, pipeline = run.folder / "trained", run.folder / "pipeline"
+    train(run.config, trained, gpu_id=gpu_id, overrides={**overrides, **_paths(run)})
+    decide(trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
+    results = {}
+    for split in splits:
+        # Evaluated beside the pipeline first: metrics/ never holds a file without its facts.
+        raw = run.folder / f"{split}.json"
+        corpus, views = run.corpus / f"{split}.spacy", run.corpus / "views.json"
+        evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
+        results[split] = {**srsly.read_json(raw), "experiment": facts}
+        with replacing(run.metrics(split)) as temporary:
+            temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
+        remove(raw)
+    return results["dev"]
+
+
+def _facts(run: Run, overrides: dict[str, Any], command: list[str]) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "config": run.config.as_posix(),
+        "data": run.data,
+        "overrides": overrides,
+        "commit": _commit_id(),
+        "uncommitted": uncommitted(run.config, Path("plugins"), Path("scripts")),
+        "command": shlex.join(["python", "-m", "scripts.experiment", *command[1:]]),
+    }
+
+
+def _paths(run: Run) -> dict[str, str]:
+    files = {"train": "train.spacy", "dev": "dev.spacy", "labels": "labels.json"}
+    return {f"paths.{key}": (run.corpus / files[key]).as_posix() for key in OWN_PATHS}
+
+
+def _check_free(run: Run, splits: list[str]) -> None:
+    """Raise ValueError if a run or its metrics would be overwritten."""
+    if run.folder.exists():
+        whole = (run.folder / "pipeline").exists() and run.metrics("dev").exists()
+        state = "exists already" if whole else "is half-finished"
+        raise ValueError(
+            f"{run.folder} {state}. Expected none: --name gives a new run, --force replaces it."
+        )
+    for path in map(run.metrics, splits):
+        if path.exists():
+            state = "has changes that are not committed" if uncommitted(path) else "exists already"
+            raise ValueError(
+                f"{path} {state}. Expected none: --name gives a new one, --force replaces it."
+            )
+
+
+def _short(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return the overrides by the last part of their keys, or by all parts if two share it."""
+    keys = sorted(overrides)
+    last = [key.rsplit(".", 1)[-1] for key in keys]
+    names = [key if last.count(end) > 1 else end for key, end in zip(keys, last, strict=True)]
+    return {name: overrides[key] for name, key in zip(names, keys, strict=True)}
+
+
+def _slug(value: Any) -> str:
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", _text(value)).strip("_")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _commit_id() -> str | None:
+    result = subprocess.run(
+        ["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True
+    )
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    if result.returncode:
+        said = (result.stderr or result.stdout).strip()
+        raise ValueError(f"git {arguments[0]} failed: {said}")
+    return result.stdout
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    try:
+        return parse_config_overrides(arguments)
+    except NoSuchOption as error:
+        raise ValueError(
+            f"{error.message}. Expected config keys such as --system.seed 1."
+        ) from None
+
+
+def main(
+    ctx: typer.Context,
+    config: Annotated[str, typer.Argument(help="Config in configs/, without .cfg")],
+    data: Annotated[str, typer.Option(help="Data set in corpus/")] = "goemotions",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run  [default: config and overrides]")
+    ] = None,
+    gpu_id: Annotated[int, typer.Option(help="GPU to use, -1 for the CPU", min=-1)] = -1,
+    test: Annotated[
+        bool, typer.Option("--test", help="Score the test set too, at the end")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier or half-finished run of this name")
+    ] = False,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Commit the config and the metrics")
+    ] = False,
+) -> None:
+    """Train, tune and score a config; further options override it, e.g. --training.dropout 0.3."""
+    file = Path("configs") / f"{config}.cfg"
+    if uncommitted(file):
+        msg.warn(f"{file} has changes that are not committed; commit it with the metrics")
+    try:
+        result = experiment(
+            config,
+            data=data,
+            name=name,
+            gpu_id=gpu_id,
+            test=test,
+            force=force,
+            commit=commit,
+            overrides=_parse(ctx.args),
+        )
+    except ValueError as error:
+        msg.fail("Cannot run the experiment", str(error), exits=1)
+    run = result["run"]
+    if force and not test and run.metrics("test").exists():
+        msg.warn(f"{run.metrics('test')} is of an earlier run; score this one with --test")
+    score = f"macro-F1 {result['macro_f1']:.3f}, micro-F1 {result['micro_f1']:.3f}"
+    msg.good(f"{score} on dev: {run.metrics('dev')}")
+    print("Committed" if commit else f"To keep it:\n{result['git']}")
+
+
+if __name__ == "__main__":
+    app = typer.Typer()
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(main)
+    app()

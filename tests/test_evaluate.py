@@ -1,0 +1,60 @@
+"""The evaluate and predict commands."""
+
+import json
+
+import pytest
+import spacy
+from sklearn.metrics import f1_score
+from spacy.tokens import DocBin
+
+from scripts.decide import decide
+from scripts.evaluate import evaluate, print_table
+from scripts.files import hash_of
+from scripts.predict import describe, predict
+from tests.conftest import LABELS
+
+
+@pytest.fixture(scope="module")
+def pipeline(files, tmp_path_factory):
+    output = tmp_path_factory.mktemp("decided") / "pipeline"
+    decide(files["model"], files["dev.spacy"], output, min_support=1)
+    return output
+
+
+def test_evaluate_writes_what_scikit_learn_says_of_doc_emotions(pipeline, files, tmp_path, capsys):
+    output = tmp_path / "metrics.json"
+    result = evaluate(pipeline, files["dev.spacy"], output, views=files["views.json"], resamples=5)
+    nlp = spacy.load(pipeline)
+    references = list(DocBin().from_disk(files["dev.spacy"]).get_docs(nlp.vocab))
+    truth = [[doc.cats[label] > 0 for label in LABELS] for doc in references]
+    picked = [[label in nlp(doc.text)._.emotions for label in LABELS] for doc in references]
+    assert result["macro_f1"] == pytest.approx(f1_score(truth, picked, average="macro"))
+    assert result["docs"] == 8 and result["docs_per_second"] > 0
+    assert set(result["views"]) == {"polarity"}
+    assert json.loads(output.read_text()) == result
+    conditions = result["conditions"]
+    assert conditions["corpus_sha256"] == hash_of(files["dev.spacy"])
+    assert conditions["config_sha256"] == hash_of(pipeline / "config.cfg")
+    assert conditions["seed"] == 0 and conditions["versions"]["spacy"] == spacy.__version__
+    print_table(result)
+    assert "macro-F1" in capsys.readouterr().out
+
+
+def test_a_pipeline_without_thresholds_is_refused_and_the_old_metrics_stay(files, tmp_path):
+    output = tmp_path / "metrics.json"
+    output.write_text("old")
+    with pytest.raises(ValueError, match="no tuned thresholds"):
+        evaluate(files["model"], files["dev.spacy"], output)
+    assert output.read_text() == "old"
+
+
+def test_predict_gives_decisions_and_all_scores(pipeline):
+    happy, empty = predict(pipeline, ["So happy we made it home", ""])
+    assert happy["emotions"][0] == "joy" and list(happy["scores"]) == LABELS
+    assert empty["emotions"] == [] and set(empty["scores"].values()) == {0.0}
+
+
+def test_describe_names_the_nearest_label_when_none_is_decided():
+    scores = {"joy": 0.31, "anger": 0.2}
+    assert describe({"emotions": ["joy"], "scores": scores}) == "joy 0.31"
+    assert describe({"emotions": [], "scores": scores}) == "no decision (nearest: joy 0.31)"

@@ -1,0 +1,189 @@
+"""Wheels: what goes in, what they need, and that they work alone."""
+
+import json
+import signal
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import spacy
+from numpy.testing import assert_allclose
+from spacy.util import get_minor_version_range
+
+from scripts.package import (
+    PLUGINS,
+    _requirements,
+    check_name,
+    check_release,
+    find_modules,
+    is_tuned,
+    package,
+)
+from tests.conftest import LABELS, ROOT
+
+TEXTS = ["Thanks, this made my day!", "", "[NAME] is late again", " \n", "😀 damn thieves"]
+
+# Runs where only the wheel and the installed packages exist, never the project.
+LOAD = """
+import json, sys
+for name in ("plugins", "scripts"):
+    sys.modules[name] = None  # importing it now fails
+import spacy
+nlp = spacy.load("en_goemotions_cnn")
+texts = json.loads(sys.argv[1])
+docs = list(nlp.pipe(texts))
+print(json.dumps([[dict(doc.cats), doc._.emotions, [t.text for t in doc]] for doc in docs]))
+"""
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import scripts.package as module
+build = module._build
+def build_and_die(source):
+    wheel = build(source)
+    wheel.write_bytes(wheel.read_bytes()[:1000])
+    os.kill(os.getpid(), signal.SIGKILL)
+module._build = build_and_die
+module.package(Path(sys.argv[1]), Path(sys.argv[2]), name="goemotions_cnn", release="0.1.0")
+"""
+
+
+@pytest.fixture(scope="module")
+def pipeline(files, tmp_path_factory):
+    """A trained pipeline with thresholds, on disk."""
+    nlp = spacy.load(files["model"])
+    nlp.add_pipe("decide").set(dict.fromkeys(LABELS, 0.3), 0.3)
+    folder = tmp_path_factory.mktemp("package") / "pipeline"
+    nlp.to_disk(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(pipeline, tmp_path_factory):
+    """The wheel of that pipeline."""
+    return package(
+        pipeline, tmp_path_factory.mktemp("wheel"), name="goemotions_cnn", release="0.1.0"
+    )
+
+
+def config_of(**components):
+    return {"nlp": {"lang": "en"}, "components": components}
+
+
+@pytest.mark.slow
+def test_installed_wheel_predicts_what_the_pipeline_predicts(pipeline, wheel, tmp_path):
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    site = next((tmp_path / "env").glob("lib/*/site-packages"))
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target"]
+    subprocess.run([*install, site, wheel], check=True, capture_output=True)
+    # spaCy itself comes from this environment: a test has no network.
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    run = [python, "-I", "-c", LOAD, json.dumps(TEXTS)]
+    found = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    expected = list(spacy.load(pipeline).pipe(TEXTS))
+    for (cats, emotions, tokens), doc in zip(json.loads(found.stdout), expected, strict=True):
+        assert list(cats) == LABELS
+        assert_allclose(list(cats.values()), list(doc.cats.values()), atol=1e-6)
+        assert emotions == doc._.emotions
+        assert tokens == [token.text for token in doc]
+    assert expected[2][0].text == "[NAME]"
+    assert expected[0]._.emotions
+
+
+@pytest.mark.slow
+def test_wheel_holds_only_the_plugins_it_needs(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    modules = {Path(name).name for name in names if name.endswith(".py")}
+    assert modules == {"__init__.py", "decide.py", "losses.py", "textcat.py", "tokenizer.py"}
+    metadata = next(name for name in names if name.endswith("METADATA"))
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    needs = [line for line in text.splitlines() if line.startswith("Requires-Dist")]
+    assert len(needs) == 1
+    assert needs[0].startswith("Requires-Dist: spacy<")
+
+
+@pytest.mark.slow
+def test_equal_pipelines_make_equal_wheels_quietly(pipeline, wheel, tmp_path, capfd):
+    again = package(pipeline, tmp_path, name="goemotions_cnn", release="0.1.0")
+    assert again.read_bytes() == wheel.read_bytes()
+    assert capfd.readouterr() == ("", "")
+    assert [file.name for file in tmp_path.iterdir()] == [wheel.name]
+
+
+@pytest.mark.slow
+def test_killed_run_leaves_the_previous_wheel_and_the_next_completes(pipeline, wheel, tmp_path):
+    old = tmp_path / wheel.name
+    old.write_bytes(b"the previous wheel")
+    run = subprocess.run([sys.executable, "-c", KILLED, pipeline, tmp_path], cwd=ROOT)
+    assert run.returncode == -signal.SIGKILL
+    assert old.read_bytes() == b"the previous wheel"
+    assert list(tmp_path.glob("*.whl")) == [old]
+    package(pipeline, tmp_path, name="goemotions_cnn", release="0.1.0")
+    assert old.read_bytes() == wheel.read_bytes()
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_modules_are_found_by_what_the_config_names():
+    textcat = {"factory": "textcat", "model": {"@architectures": "goemotions.PooledTextcat.v1"}}
+    found = find_modules(config_of(textcat=textcat, decide={"factory": "decide"}))
+    assert found == [PLUGINS / "decide.py", PLUGINS / "textcat.py"]
+    assert find_modules(config_of(textcat={"factory": "textcat"})) == []
+    assert find_modules({**config_of(), "training": {"@architectures": "goemotions.X.v1"}}) == []
+
+
+def test_unknown_registered_function_is_named():
+    model = {"@architectures": "goemotions.Nowhere.v1"}
+    with pytest.raises(ValueError, match=r"architectures has no 'goemotions\.Nowhere\.v1'"):
+        find_modules(config_of(textcat={"factory": "textcat", "model": model}))
+
+
+def test_requirements_are_the_imports_that_spacy_does_not_bring(tmp_path):
+    (tmp_path / "a.py").write_text("import json\nimport numpy\ndef f():\n    import sklearn.svm\n")
+    (tmp_path / "b.py").write_text("from thinc.api import Model\nfrom sklearn import metrics\n")
+    found = _requirements({"requirements": ["scipy>=1"]}, [tmp_path / "a.py", tmp_path / "b.py"])
+    assert found == ["scipy>=1", f"scikit-learn{get_minor_version_range(version('scikit-learn'))}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("goemotions_cnn-seed1", "goemotions_cnn_seed1"),
+        ("goemotions__cnn", "goemotions_cnn"),
+        ("GoEmotions", "goemotions"),
+        ("en_goemotions", "goemotions"),
+        ("../x", "x"),
+        ("_x_", "x"),
+        ("28_labels", "goemotions_cnn"),
+        ("", "goemotions_cnn"),
+    ],
+)
+def test_bad_names_are_refused_with_a_good_one(name, hint):
+    with pytest.raises(ValueError, match=rf"Name '{name}'.* for example {hint}\."):
+        check_name(name, "en")
+    assert check_name(hint, "en") is None
+
+
+@pytest.mark.parametrize("release", ["", "one", "0.1.0-beta", "v1.0", "1.0 ", "../1"])
+def test_bad_versions_are_refused(release):
+    with pytest.raises(ValueError, match=r"Version '.*Expected, for example, [01]\.[01]"):
+        check_release(release)
+    assert check_release("0.1.0") is None
+
+
+def test_folder_without_a_pipeline_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no meta\.json\. Expected a pipeline"):
+        package(tmp_path, tmp_path / "wheel", name="x", release="0.1.0")
+    assert not (tmp_path / "wheel").exists()
+
+
+def test_pipeline_knows_whether_it_was_tuned(pipeline, files):
+    assert is_tuned(pipeline)
+    assert not is_tuned(files["model"])
