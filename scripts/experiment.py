@@ -4,11 +4,11 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import spacy
 import srsly
 import typer
 from click.exceptions import NoSuchOption
@@ -74,29 +74,21 @@ def experiment(
     overrides = dict(sorted((overrides or {}).items()))
     run = Run(Path("configs") / f"{config}.cfg", data, name or run_name(config, overrides))
     splits = ["dev", "test"] if test else ["dev"]
-    check_run(run, overrides, splits, force)
+    check_run(run, overrides, splits, gpu_id=gpu_id, force=force)
     if commit:
         check_index(run, splits)
-    facts = _facts(run, overrides, sys.argv)
+    facts = _facts(run, overrides, splits, gpu_id)
     remove(run.folder)
     result = _work(run, overrides, splits, gpu_id, facts)
+    scores = {key: result[key] for key in ("macro_f1", "micro_f1")}
+    said = f"macro-F1 {scores['macro_f1']:.3f}, micro-F1 {scores['micro_f1']:.3f} (dev)"
     title = name or describe(config, overrides)
-    message = (
-        f"{title} on {data}: macro-F1 {result['macro_f1']:.3f}, "
-        f"micro-F1 {result['micro_f1']:.3f} (dev)"
-    )
-    paths = [path.as_posix() for path in (run.config, *map(run.metrics, splits))]
-    commands = [["add", "--", *paths], ["commit", "-m", message, "--", *paths]]
+    commands = _commit_commands(run, splits, f"{title} on {data}: {said}")
     if commit:
-        check_index(run, splits)
+        check_index(run, splits)  # once more: training takes long
         for command in commands:
             _git(*command)
-    return {
-        "macro_f1": result["macro_f1"],
-        "micro_f1": result["micro_f1"],
-        "git": " && ".join(shlex.join(["git", *command]) for command in commands),
-        "run": run,
-    }
+    return {**scores, "git": " && ".join(shlex.join(["git", *c]) for c in commands), "run": run}
 
 
 def run_name(config: str, overrides: dict[str, Any]) -> str:
@@ -111,7 +103,9 @@ def describe(config: str, overrides: dict[str, Any]) -> str:
     return f"{config} {words}".strip()
 
 
-def check_run(run: Run, overrides: dict[str, Any], splits: list[str], force: bool) -> None:
+def check_run(
+    run: Run, overrides: dict[str, Any], splits: list[str], *, gpu_id: int = -1, force: bool = False
+) -> None:
     """Check all that an experiment needs before it starts.
 
     RAISES ValueError: A name, key or file does not exist, or something would be overwritten.
@@ -119,21 +113,22 @@ def check_run(run: Run, overrides: dict[str, Any], splits: list[str], force: boo
     if not run.config.is_file():
         known = ", ".join(sorted(path.stem for path in run.config.parent.glob("*.cfg")))
         raise ValueError(f"{run.config}: no such config. Expected one of {known or 'none yet'}.")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", run.name):
-        raise ValueError(
-            f"Run name {run.name!r}. Expected up to 100 letters, digits, dots, dashes and "
-            "underscores; give a shorter one with --name."
-        )
-    if run.name.endswith(".test"):
-        raise ValueError(f"Run name {run.name!r}. Names ending in .test are those of test scores.")
-    own = [f"paths.{key}" for key in OWN_PATHS if f"paths.{key}" in overrides]
+    _check_names(run)
+    own = [f"--paths.{key}" for key in OWN_PATHS if f"paths.{key}" in overrides]
     if own:
-        raise ValueError(f"--{own[0]} is set by --data. Expected only other keys.")
+        raise ValueError(f"{own[0]} is set by --data. Expected other keys.")
     check_config(run.config, {**overrides, **_paths(run)})
-    needed = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json", "views.json"]
-    for file in needed:
-        if not (run.corpus / file).exists():
-            raise ValueError(f"{run.corpus / file}: no such file. Run preprocess first.")
+    files = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json", "views.json"]
+    needed = [run.corpus / file for file in files]
+    needed += [Path(str(v)) for key, v in overrides.items() if key.startswith("paths.") and v]
+    for path in needed:
+        if not path.exists():
+            raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
+    if gpu_id >= 0:
+        try:
+            spacy.require_gpu(gpu_id)
+        except ValueError as error:
+            raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
     if not force:
         _check_free(run, splits)
 
@@ -181,7 +176,27 @@ def _work(
     return results["dev"]
 
 
-def _facts(run: Run, overrides: dict[str, Any], command: list[str]) -> dict[str, Any]:
+def _check_names(run: Run) -> None:
+    """Raise ValueError unless the names of run and data are plain file names."""
+    for name in (run.name, run.data):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", name) or name.endswith(".test"):
+            raise ValueError(
+                f"Name {name!r}. Expected up to 100 letters, digits, dots, dashes and underscores, "
+                "not ending in .test, where test scores go; set it with --name."
+            )
+
+
+def _commit_commands(run: Run, splits: list[str], message: str) -> list[list[str]]:
+    paths = [path.as_posix() for path in (run.config, *map(run.metrics, splits))]
+    return [["add", "--", *paths], ["commit", "-m", message, "--", *paths]]
+
+
+def _facts(run: Run, overrides: dict[str, Any], splits: list[str], gpu_id: int) -> dict[str, Any]:
+    command = ["python", "-m", "scripts.experiment", run.config.stem, "--data", run.data]
+    command += ["--name", run.name, "--gpu-id", str(gpu_id)]
+    command += ["--test"] if "test" in splits else []
+    for key, value in overrides.items():
+        command += [f"--{key}", _text(value)]
     return {
         "run": run.name,
         "config": run.config.as_posix(),
@@ -189,7 +204,7 @@ def _facts(run: Run, overrides: dict[str, Any], command: list[str]) -> dict[str,
         "overrides": overrides,
         "commit": _commit_id(),
         "uncommitted": uncommitted(run.config, Path("plugins"), Path("scripts")),
-        "command": shlex.join(["python", "-m", "scripts.experiment", *command[1:]]),
+        "command": shlex.join(command),
     }
 
 
@@ -247,11 +262,12 @@ def _git(*arguments: str) -> str:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     try:
-        return parse_config_overrides(arguments)
+        overrides = parse_config_overrides(arguments)
     except NoSuchOption as error:
-        raise ValueError(
-            f"{error.message}. Expected config keys such as --system.seed 1."
-        ) from None
+        option = error.option_name
+        raise ValueError(f"No option {option}. Expected keys such as --system.seed 1.") from error
+    # spaCy reads 0.3 as 0.30000000000000004, which would end up in names and commits.
+    return json.loads(json.dumps(overrides), parse_float=lambda text: float(f"{float(text):.12g}"))
 
 
 def main(

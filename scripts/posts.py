@@ -1,0 +1,218 @@
+"""Read labelled posts from GoEmotions TSV, CSV or JSONL, and name every line that is wrong."""
+
+import csv
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+
+Format = Literal["auto", "goemotions", "csv", "jsonl"]
+SUFFIXES: dict[str, Format] = {".tsv": "goemotions", ".csv": "csv", ".jsonl": "jsonl"}
+LABEL_FILES = ("emotions.txt", "labels.txt")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a file are laid out.
+
+    format: goemotions is `text<TAB>label ids<TAB>id` without header or quoting; csv has a header
+        row; jsonl has an object per line. auto goes by the file's ending.
+    delimiter: Between the fields of a csv.
+    separator: Between several labels of a post.
+    """
+
+    format: Format = "auto"
+    text: str = "text"
+    labels: str = "labels"
+    delimiter: str = ","
+    separator: str = ","
+
+
+@dataclass
+class Problems:
+    """What is wrong with a file: the first lines in words, all of them as a count."""
+
+    file: Path
+    cap: int = 20
+    count: int = 0
+    said: list[str] = field(default_factory=list)
+
+    def add(self, line: int, found: str, expected: str) -> None:
+        """Note one problem."""
+        self.count += 1
+        if len(self.said) < self.cap:
+            self.said.append(f"{self.file}, line {line}: {found}. Expected {expected}.")
+
+    def report(self) -> str:
+        """Return all that was said, and how much more there is."""
+        rest = self.count - len(self.said)
+        return "\n".join(self.said + ([f"... and {rest} more in {self.file}"] if rest else []))
+
+
+def read_labels(folder: Path) -> list[str]:
+    """Read the labels of a data set, one per line, from emotions.txt or labels.txt.
+
+    RAISES ValueError: There is no such file, or a label is empty or there twice.
+    """
+    found = [folder / name for name in LABEL_FILES if (folder / name).exists()]
+    if not found:
+        raise ValueError(f"{folder}: no labels. Expected {' or '.join(LABEL_FILES)} there.")
+    try:
+        labels = found[0].read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{found[0]}: not UTF-8 at byte {error.start}.") from error
+    labels = [label.strip() for label in labels]
+    for number, label in enumerate(labels, 1):
+        if not label or label in labels[: number - 1]:
+            raise ValueError(
+                f"{found[0]}, line {number}: label {label!r}. Expected a label, each once."
+            )
+    return labels
+
+
+def find_split(folder: Path, split: str) -> Path | None:
+    """Return the file of a split, or None.
+
+    RAISES ValueError: There is more than one.
+    """
+    found = [p for suffix in SUFFIXES if (p := folder / f"{split}{suffix}").exists()]
+    if len(found) > 1:
+        raise ValueError(f"{folder}: {' and '.join(p.name for p in found)}. Expected one of them.")
+    return found[0] if found else None
+
+
+def read_posts(
+    path: Path, labels: list[str], layout: Layout, problems: Problems
+) -> Iterator[tuple[int, str, list[int]]]:
+    """Yield line number, text and sorted label numbers of every good row, in constant memory.
+
+    problems: Takes the bad rows; they are not yielded. Ids are kept as 64-bit digests, 16 bytes a
+        row, and repeated ones are noted at the end.
+    """
+    kind = SUFFIXES[path.suffix] if layout.format == "auto" else layout.format
+    rows = {"goemotions": _tsv_rows, "csv": _csv_rows, "jsonl": _json_rows}[kind]
+    names = {label: number for number, label in enumerate(labels)}
+    if kind == "goemotions":
+        names = {str(number): number for number in range(len(labels))}
+    expected = f"0 to {len(labels) - 1}" if kind == "goemotions" else "one of the labels file"
+    digests, lines = array("Q"), array("Q")
+    read = False
+    for line, text, said, key in rows(path, layout, problems):
+        read = True
+        numbers = _label_numbers(line, said, names, expected, problems)
+        if not text.strip():
+            problems.add(line, "empty text", "a text")
+        elif numbers:
+            if key:
+                digests.append(digest(key))
+                lines.append(line)
+            yield line, text, numbers
+    if not read and not problems.count:
+        problems.add(1, "no rows", "at least one")
+    _note_repeated(digests, lines, problems)
+
+
+def digest(text: str) -> int:
+    """Return 64 bits that stand for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf8"), digest_size=8).digest(), "big")
+
+
+def _label_numbers(
+    line: int, said: list[str], names: dict[str, int], expected: str, problems: Problems
+) -> list[int]:
+    said = [label.strip() for label in said]
+    unknown = [label for label in said if label not in names]
+    if not said or said == [""]:
+        problems.add(line, "no label", "at least one")
+    elif unknown:
+        problems.add(line, f"label {unknown[0]!r}", expected)
+    elif len(set(said)) != len(said):
+        problems.add(line, f"a label twice in {','.join(said)}", "each once")
+    else:
+        return sorted(names[label] for label in said)
+    return []
+
+
+def _note_repeated(digests: array, lines: array, problems: Problems) -> None:
+    keys = numpy.frombuffer(digests, dtype="uint64") if len(digests) else numpy.zeros(0)
+    _, first, inverse, counts = numpy.unique(
+        keys, return_index=True, return_inverse=True, return_counts=True
+    )
+    for number in numpy.flatnonzero(counts[inverse] > 1):
+        earlier = first[inverse[number]]
+        if earlier != number:
+            problems.add(lines[number], f"the id of line {lines[earlier]} again", "ids once each")
+
+
+def _text_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf8")
+            except UnicodeDecodeError as error:
+                found = f"byte 0x{raw[error.start]:02x} at column {error.start + 1}"
+                problems.add(number, found, "UTF-8")
+                continue
+            yield number, text.removesuffix("\n").removesuffix("\r")
+
+
+def _tsv_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]:
+    for number, text in _text_lines(path, problems):
+        cells = text.split("\t")
+        if len(cells) != 3:
+            problems.add(number, f"{len(cells)} columns", "3: text, label ids, id")
+        elif number == 1 and not cells[1].strip(" ,0123456789") == "":
+            problems.add(1, f"{cells[1]!r} for label ids, a header?", "rows from the first line on")
+        else:
+            yield number, cells[0], cells[1].split(","), cells[2]
+
+
+def _csv_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]:
+    numbers = [0]
+
+    def lines() -> Iterator[str]:
+        for number, text in _text_lines(path, problems):
+            numbers[0] = number
+            yield text + "\n"
+
+    reader = csv.reader(lines(), delimiter=layout.delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        missing = [name for name in (layout.text, layout.labels) if name not in header]
+        if missing:
+            problems.add(1, f"columns {header}", f"a column {' and '.join(map(repr, missing))}")
+            return
+        columns = [header.index(layout.text), header.index(layout.labels)]
+        key = header.index("id") if "id" in header else None
+        for cells in reader:
+            if len(cells) != len(header):
+                problems.add(numbers[0], f"{len(cells)} columns", f"{len(header)}")
+                continue
+            text, said = (cells[column] for column in columns)
+            yield numbers[0], text, said.split(layout.separator), "" if key is None else cells[key]
+    except csv.Error as error:
+        problems.add(numbers[0], str(error), "well-formed CSV")
+
+
+def _json_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]:
+    for number, line in _text_lines(path, problems):
+        try:
+            row: Any = json.loads(line)
+        except json.JSONDecodeError as error:
+            problems.add(number, f"no JSON ({error.msg})", "an object")
+            continue
+        if not isinstance(row, dict) or not isinstance(row.get(layout.text), str):
+            problems.add(number, f"no string {layout.text!r}", "an object with one")
+            continue
+        said = row.get(layout.labels)
+        if isinstance(said, str):
+            said = said.split(layout.separator)
+        if not isinstance(said, list) or not all(isinstance(label, str) for label in said):
+            problems.add(number, f"{layout.labels!r}: {said!r}", "a list of label names")
+            continue
+        yield number, row[layout.text], said, str(row.get("id", ""))

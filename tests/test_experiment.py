@@ -1,0 +1,288 @@
+"""Experiments: what they refuse, where they write, what they commit."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from scripts import experiment as module
+from scripts.experiment import describe, experiment, run_name
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def write(path, text="{}"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def fake_train(config, output, *, gpu_id=-1, overrides=None):
+    write(output / "model-best" / "training.json", json.dumps(overrides))
+    return {"seconds": 1.0}
+
+
+def fake_decide(model, corpus, output, *, gpu_id=-1):
+    write(output / "training.json", (model / "training.json").read_text())
+    return {}
+
+
+def fake_evaluate(model, corpus, output, *, views=None, gpu_id=-1):
+    assert views.exists()
+    result = {"macro_f1": 0.4781, "micro_f1": 0.5512, "corpus": corpus.as_posix()}
+    write(output, json.dumps(result))
+    return result
+
+
+def fake_check(config, overrides):
+    if "training.dropuot" in overrides:
+        raise ValueError("training.dropuot: no such key")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A git repository with a config and a corpus; training is played by fakes."""
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    git("config", "user.email", "someone@example.org")
+    git("config", "user.name", "Someone")
+    write(tmp_path / "configs" / "cnn.cfg", "[nlp]\n")
+    write(tmp_path / ".gitignore", "corpus/\ntraining/\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "start")
+    for name in ("train.spacy", "dev.spacy", "test.spacy", "labels.json", "views.json"):
+        write(tmp_path / "corpus" / "tiny" / name)
+    for name, fake in [
+        ("train", fake_train),
+        ("decide", fake_decide),
+        ("evaluate", fake_evaluate),
+        ("check_config", fake_check),
+    ]:
+        monkeypatch.setattr(module, name, fake)
+    return tmp_path
+
+
+def no_work(monkeypatch):
+    def train(*arguments, **settings):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(module, "train", train)
+
+
+def test_run_writes_pipeline_and_metrics_with_the_facts(project):
+    result = experiment("cnn", data="tiny", overrides={"training.dropout": 0.3})
+    folder = project / "training" / "tiny" / "cnn-dropout0.3"
+    assert sorted(path.name for path in folder.iterdir()) == ["pipeline", "trained"]
+    assert json.loads((folder / "pipeline" / "training.json").read_text()) == {
+        "training.dropout": 0.3,
+        "paths.train": "corpus/tiny/train.spacy",
+        "paths.dev": "corpus/tiny/dev.spacy",
+        "paths.labels": "corpus/tiny/labels.json",
+    }
+    metrics = project / "metrics" / "tiny"
+    assert [path.name for path in metrics.iterdir()] == ["cnn-dropout0.3.json"]
+    written = json.loads((metrics / "cnn-dropout0.3.json").read_text())
+    assert written["macro_f1"] == result["macro_f1"] == 0.4781
+    assert written["corpus"] == "corpus/tiny/dev.spacy"
+    assert written["experiment"] == {
+        "run": "cnn-dropout0.3",
+        "config": "configs/cnn.cfg",
+        "data": "tiny",
+        "overrides": {"training.dropout": 0.3},
+        "commit": git("rev-parse", "HEAD").strip(),
+        "uncommitted": [],
+        "command": "python -m scripts.experiment cnn --data tiny --name cnn-dropout0.3 "
+        "--gpu-id -1 --training.dropout 0.3",
+    }
+
+
+def test_printed_command_commits_exactly_the_experiment(project):
+    write(project / "notes.txt", "not part of it")
+    result = experiment("cnn", data="tiny", overrides={"training.dropout": 0.3})
+    subprocess.run(result["git"], shell=True, check=True, capture_output=True)
+    message = "cnn dropout 0.3 on tiny: macro-F1 0.478, micro-F1 0.551 (dev)"
+    assert git("log", "-1", "--format=%s").strip() == message
+    changed = git("show", "--name-only", "--format=", "HEAD").split()
+    assert changed == ["metrics/tiny/cnn-dropout0.3.json"]
+    assert git("status", "--porcelain") == "?? notes.txt\n"
+
+
+def test_commit_takes_the_config_and_both_metrics(project):
+    write(project / "configs" / "cnn.cfg", "[nlp]\nlang = 'en'\n")
+    experiment("cnn", data="tiny", test=True, commit=True)
+    changed = git("show", "--name-only", "--format=", "HEAD").split()
+    expected = ["configs/cnn.cfg", "metrics/tiny/cnn.json", "metrics/tiny/cnn.test.json"]
+    assert changed == expected
+    written = json.loads((project / "metrics" / "tiny" / "cnn.test.json").read_text())
+    assert written["corpus"] == "corpus/tiny/test.spacy"
+    assert written["experiment"]["uncommitted"] == ["configs/cnn.cfg"]
+
+
+def test_commit_is_refused_while_other_things_are_staged(project, monkeypatch):
+    no_work(monkeypatch)
+    write(project / "notes.txt")
+    git("add", "notes.txt")
+    with pytest.raises(ValueError, match=r"Staged already: notes\.txt"):
+        experiment("cnn", data="tiny", commit=True)
+
+
+def test_commit_is_refused_for_files_staged_during_the_run(project, monkeypatch):
+    def train(*arguments, **settings):
+        write(project / "notes.txt")
+        git("add", "notes.txt")
+        return fake_train(*arguments, **settings)
+
+    monkeypatch.setattr(module, "train", train)
+    with pytest.raises(ValueError, match=r"Staged already: notes\.txt"):
+        experiment("cnn", data="tiny", commit=True)
+    assert (project / "metrics" / "tiny" / "cnn.json").exists()
+    assert git("log", "--oneline").count("\n") == 1
+
+
+def test_outside_git_only_commit_is_refused(project):
+    for path in sorted((project / ".git").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (project / ".git").rmdir()
+    with pytest.raises(ValueError, match="No git repository"):
+        experiment("cnn", data="tiny", commit=True)
+    experiment("cnn", data="tiny")
+    written = json.loads((project / "metrics" / "tiny" / "cnn.json").read_text())
+    assert written["experiment"]["commit"] is None
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_existing_run_is_refused_until_forced(project, monkeypatch, half):
+    experiment("cnn", data="tiny")
+    stale = project / "training" / "tiny" / "cnn" / "stale"
+    write(stale)
+    if half:
+        (project / "metrics" / "tiny" / "cnn.json").unlink()
+    with monkeypatch.context() as patch:
+        no_work(patch)
+        with pytest.raises(ValueError, match="is half-finished" if half else "exists already"):
+            experiment("cnn", data="tiny")
+    assert stale.exists()
+    experiment("cnn", data="tiny", force=True)
+    assert not stale.exists()
+    assert (project / "metrics" / "tiny" / "cnn.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("committed", "found"), [(True, "exists already"), (False, "not committed")]
+)
+def test_existing_metrics_are_refused_until_forced(project, monkeypatch, committed, found):
+    path = project / "metrics" / "tiny" / "cnn.json"
+    write(path, "old")
+    if committed:
+        git("add", "metrics")
+        git("commit", "-q", "-m", "metrics")
+    with monkeypatch.context() as patch:
+        no_work(patch)
+        with pytest.raises(ValueError, match=rf"cnn\.json .*{found}.*--force"):
+            experiment("cnn", data="tiny")
+    assert path.read_text() == "old"
+    experiment("cnn", data="tiny", force=True)
+    assert json.loads(path.read_text())["macro_f1"] == 0.4781
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "found"),
+    [
+        ("bert", {}, r"configs/bert\.cfg: no such config\. Expected one of cnn\."),
+        ("cnn", {"data": "none"}, r"corpus/none/train\.spacy: no such file"),
+        ("cnn", {"data": "../x"}, r"Name '\.\./x'"),
+        ("cnn", {"name": "a/b"}, "Name 'a/b'"),
+        ("cnn", {"name": "cnn.test"}, r"Name 'cnn\.test'.* not ending in \.test"),
+        ("cnn", {"overrides": {"training.dropuot": 1}}, "training.dropuot: no such key"),
+        ("cnn", {"overrides": {"paths.train": "x"}}, r"--paths\.train is set by --data"),
+        ("cnn", {"overrides": {"paths.vectors": "x"}}, "x: no such file"),
+        ("cnn", {"gpu_id": 99}, "GPU 99 cannot be used"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_deleted(
+    project, monkeypatch, config, settings, found
+):
+    no_work(monkeypatch)
+    kept = project / "training" / "tiny" / "cnn" / "kept"
+    write(kept)
+    with pytest.raises(ValueError, match=found):
+        experiment(config, **{"data": "tiny", "force": True, **settings})
+    assert kept.exists()
+
+
+def test_failed_work_leaves_no_metrics(project, monkeypatch):
+    def evaluate(*arguments, **settings):
+        fake_evaluate(*arguments, **settings)
+        raise ValueError("interrupted")
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    with pytest.raises(ValueError, match="interrupted"):
+        experiment("cnn", data="tiny")
+    assert not (project / "metrics").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "words"),
+    [
+        ({}, "cnn", "cnn"),
+        ({"system.seed": 1}, "cnn-seed1", "cnn seed 1"),
+        (
+            {"training.dropout": 0.3, "system.seed": 1},
+            "cnn-seed1-dropout0.3",
+            "cnn seed 1, dropout 0.3",
+        ),
+        (
+            {"a.tok2vec.width": 8, "a.pool.width": 9},
+            "cnn-a.pool.width9-a.tok2vec.width8",
+            "cnn a.pool.width 9, a.tok2vec.width 8",
+        ),
+        (
+            {"model.pooling": ["mean", "max"]},
+            "cnn-poolingmean_max",
+            'cnn pooling ["mean", "max"]',
+        ),
+        ({"paths.vectors": "assets/v 1"}, "cnn-vectorsassets_v_1", "cnn vectors assets/v 1"),
+        ({"x.on": True, "x.gone": None}, "cnn-gonenull-ontrue", "cnn gone null, on true"),
+    ],
+)
+def test_run_names_are_readable_and_do_not_depend_on_the_order(overrides, name, words):
+    assert run_name("cnn", overrides) == name
+    assert run_name("cnn", dict(reversed(overrides.items()))) == name
+    assert describe("cnn", overrides) == words
+
+
+def run_cli(*arguments):
+    app = typer.Typer()
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=settings)(module.main)
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_command_line_passes_overrides_and_prints_what_to_commit(project):
+    found = run_cli("cnn", "--data", "tiny", "--training.dropout", "0.3")
+    assert found.exit_code == 0, found.output
+    assert "macro-F1 0.478, micro-F1 0.551 on dev" in found.output
+    expected = (
+        "git add -- configs/cnn.cfg metrics/tiny/cnn-dropout0.3.json && git commit -m "
+        "'cnn dropout 0.3 on tiny: macro-F1 0.478, micro-F1 0.551 (dev)' -- configs/cnn.cfg"
+    )
+    assert expected in found.output
+    assert Path("metrics/tiny/cnn-dropout0.3.json").exists()
+
+
+def test_misspelt_option_is_refused(project, monkeypatch):
+    no_work(monkeypatch)
+    found = run_cli("cnn", "--data", "tiny", "--tset")
+    assert found.exit_code == 1
+    assert "No option --tset. Expected keys" in found.output
+
+
+def test_changed_config_is_only_warned_about(project):
+    write(project / "configs" / "cnn.cfg", "[nlp]\nlang = 'en'\n")
+    found = run_cli("cnn", "--data", "tiny")
+    assert found.exit_code == 0, found.output
+    assert "configs/cnn.cfg has changes that are not committed" in found.output
