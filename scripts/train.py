@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import spacy
 import typer
-from spacy.cli._util import import_code, parse_config_overrides
+from spacy.cli._util import parse_config_overrides
 from spacy.cli.train import train as spacy_train
 from wasabi import msg
 
 from scripts.check_config import check_config
 from scripts.files import hash_of, replacing
-
-PLUGINS = Path("plugins/__init__.py")
 
 
 def train(
@@ -43,7 +41,6 @@ def train(
             spacy.require_gpu(gpu_id)
         except ValueError as error:
             raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
-    import_code(PLUGINS if PLUGINS.exists() else None)
     start = time.perf_counter()
     with replacing(output) as temporary:
         spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)

@@ -1,0 +1,84 @@
+"""Check that every key of a config and every override is one that spaCy will use."""
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from spacy.cli._util import parse_config_overrides
+from spacy.language import DEFAULT_CONFIG
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import load_config, load_model_from_config, registry, walk_dict
+from thinc.api import Config
+from wasabi import msg
+
+import plugins  # noqa: F401  registers what the configs name
+
+FREE_SECTIONS = ("paths", "system", "vars")  # keys there only serve ${references}
+
+
+def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
+    """Compare a config with what spaCy makes of it; spaCy drops keys it does not know in silence.
+
+    path: Config file.
+    overrides: Values by dotted key, as after `spacy train`.
+    RAISES ValueError: A key or an override that nothing reads, a name that is not registered, a
+        value of the wrong type, or pretrained weights that spaCy would ignore.
+    """
+    try:
+        config = load_config(path, overrides=overrides or {}, interpolate=False)
+        filled = load_model_from_config(config, auto_fill=True, validate=True).config
+        final = filled.interpolate()
+        registry.resolve(final["training"], schema=ConfigSchemaTraining, validate=True)
+    except ValueError as error:  # ConfigValidationError and RegistryError are ValueErrors
+        raise ValueError(f"{path}: {str(error).strip()}") from error
+    known = [".".join(keys) for keys, _ in walk_dict(filled)]
+    written = [".".join(keys) for keys, _ in walk_dict(config)]
+    unread = _unreferenced(config, path.read_text(encoding="utf8"))
+    problems = [_describe(key, known) for key in written if key not in known or key in unread]
+    if problems:
+        raise ValueError("\n".join(f"{path}: {problem}" for problem in problems))
+    if final["initialize"]["init_tok2vec"] and not final["pretraining"]:
+        raise ValueError(
+            f"{path}: initialize.init_tok2vec is set, but [pretraining] is empty. Expected a "
+            "[pretraining] block: without one spaCy ignores the weights."
+        )
+
+
+def _unreferenced(config: Config, text: str) -> set[str]:
+    """Return keys of the free sections that neither spaCy's defaults nor a ${reference} use."""
+    default = {".".join(keys) for keys, _ in walk_dict(DEFAULT_CONFIG)}
+    used = set(re.findall(r"\$\{([\w.]+)\}", text)) | default
+    keys = {
+        f"{section}.{key}" for section in FREE_SECTIONS for key in config.get(section, {})
+    }
+    return keys - used
+
+
+def _describe(key: str, known: list[str]) -> str:
+    near = get_close_matches(key, [name for name in known if name != key], n=1, cutoff=0.7)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"nothing reads {key}.{hint}"
+
+
+def main(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Config to check; all of configs/ without", exists=True)
+    ] = None,
+) -> None:
+    """Check configs; further options are overrides to check, e.g. --training.dropout 0.3."""
+    try:
+        overrides = parse_config_overrides(ctx.args)
+        for path in [config] if config else sorted(Path("configs").glob("*.cfg")):
+            check_config(path, overrides)
+            msg.good(str(path))
+    except ValueError as error:
+        msg.fail("Bad config", str(error), exits=1)
+
+
+if __name__ == "__main__":
+    app = typer.Typer()
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(main)
+    app()
