@@ -1,10 +1,13 @@
 """Note what a number depends on besides the code, read corpora, keep results."""
 
 import json
+import multiprocessing
 import os
 import platform
 import shlex
 import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,13 @@ def peak_memory() -> float:
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+
+
+def alone(work: Callable, *arguments: Any) -> Any:
+    """Run a function in a new process, which may start others, and return its result."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def read_corpus(path: Path) -> tuple[list[str], list[dict[str, float]]]:

@@ -1,12 +1,10 @@
 """Time scripts.preprocess against the script that anyone would write first."""
 
 import csv
-import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +14,7 @@ import typer
 from spacy.tokens import DocBin
 from wasabi import msg
 
-from benchmarks.conditions import conditions, write_result
+from benchmarks.conditions import alone, conditions, write_result
 from plugins.tokenizer import create_tokenizer
 from scripts.posts import read_labels
 from scripts.preprocess import PLACEHOLDERS, preprocess
@@ -71,7 +69,8 @@ def compare(source: Path, repeats: int = 3) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {}
     for _ in range(repeats):
         for name, work in WAYS.items():
-            docs, spent = _alone(work, source)
+            # In a process of its own: whoever came second would find spaCy warm.
+            docs, spent = alone(_time, work, source)
             seconds.setdefault(name, []).append(spent)
     speed = {name: docs / statistics.median(times) for name, times in seconds.items()}
     return {
@@ -82,13 +81,6 @@ def compare(source: Path, repeats: int = 3) -> dict[str, Any]:
         },
         "seconds": {name: [round(s, 2) for s in times] for name, times in seconds.items()},
     }
-
-
-def _alone(work: Callable[[Path, Path], int], source: Path) -> tuple[int, float]:
-    """Return docs and seconds of a new process: whoever came second would find spaCy warm."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_time, work, source).result()
 
 
 def _time(work: Callable[[Path, Path], int], source: Path) -> tuple[int, float]:

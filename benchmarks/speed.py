@@ -1,6 +1,5 @@
 """Time trained pipelines and the TF-IDF baseline on the same texts, each in a fresh process."""
 
-import multiprocessing
 import statistics
 import time
 from collections import deque
@@ -13,7 +12,7 @@ import typer
 from wasabi import msg
 
 from benchmarks.baseline import Tfidf
-from benchmarks.conditions import conditions, peak_memory, read_corpus, write_result
+from benchmarks.conditions import alone, conditions, peak_memory, read_corpus, write_result
 from scripts.scores import load_pipeline
 
 
@@ -27,7 +26,8 @@ def speed(
     repeats: Predictions of all texts; the median counts.
     fit_docs: Texts of train that the baseline is fitted on; all of them takes minutes and has more
         features, which slows it a little.
-    RETURNS: By name: docs_per_second, load_seconds, peak_memory_mb and, for runs, training.
+    RETURNS: By name: docs_per_second, peak_memory_mb, ratio_to_tfidf; load_seconds and training of
+        runs, fit_seconds of the baseline.
     RAISES ValueError: A corpus or a pipeline is not there.
     """
     corpus = Path("corpus") / data
@@ -42,8 +42,8 @@ def speed(
     results = {}
     for run, folder in folders.items():
         arguments = (folder / "pipeline", dev, batch_size, repeats)
-        results[run] = {**_alone(time_pipeline, *arguments), "training": _training(folder)}
-    results["tfidf"] = _alone(time_tfidf, corpus / "train.spacy", dev, fit_docs, repeats)
+        results[run] = {**alone(time_pipeline, *arguments), "training": _training(folder)}
+    results["tfidf"] = alone(time_tfidf, corpus / "train.spacy", dev, fit_docs, repeats)
     for found in results.values():
         ratio = found["docs_per_second"] / results["tfidf"]["docs_per_second"]
         found["ratio_to_tfidf"] = round(ratio, 3)
@@ -61,7 +61,7 @@ def time_pipeline(pipeline: Path, corpus: Path, batch_size: int, repeats: int) -
         start = time.perf_counter()
         deque(nlp.pipe(texts, batch_size=batch_size), maxlen=0)  # keeps no doc
         seconds.append(time.perf_counter() - start)
-    return _timing(len(texts), loaded, seconds)
+    return {**_timing(len(texts), seconds), "load_seconds": round(loaded, 2)}
 
 
 def time_tfidf(train: Path, corpus: Path, fit_docs: int, repeats: int) -> dict[str, Any]:
@@ -77,24 +77,17 @@ def time_tfidf(train: Path, corpus: Path, fit_docs: int, repeats: int) -> dict[s
         start = time.perf_counter()
         model.predict(texts)
         seconds.append(time.perf_counter() - start)
-    found = _timing(len(texts), fitted, seconds)
-    return {**found, "fit_docs": len(truth), "fit_seconds": found.pop("load_seconds")}
+    fit = {"fit_docs": len(truth), "fit_seconds": round(fitted, 2)}
+    return {**_timing(len(texts), seconds), **fit}
 
 
-def _timing(docs: int, loaded: float, seconds: list[float]) -> dict[str, Any]:
+def _timing(docs: int, seconds: list[float]) -> dict[str, Any]:
     return {
         "docs": docs,
         "docs_per_second": round(docs / statistics.median(seconds), 1),
         "seconds": [round(s, 3) for s in seconds],
-        "load_seconds": round(loaded, 2),
         "peak_memory_mb": round(peak_memory(), 1),
     }
-
-
-def _alone(work: Any, *arguments: Any) -> dict[str, Any]:
-    """Run a function in a new process, so that its peak memory is its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, arguments)
 
 
 def _training(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy
 Format = Literal["auto", "goemotions", "csv", "jsonl"]
 SUFFIXES: dict[str, Format] = {".tsv": "goemotions", ".csv": "csv", ".jsonl": "jsonl"}
 LABEL_FILES = ("emotions.txt", "labels.txt")
+MAX_LENGTH = 1_000_000  # characters; spaCy refuses longer texts without naming the row
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,22 @@ class Layout:
 
 @dataclass
 class Problems:
-    """What is wrong with a file: the first lines in words, all of them as a count."""
+    """What is wrong with a file: the first lines in words, all of them as a count.
+
+    fatal: Leaving rows out would not help: rows after the bad one are lost, or it is not known
+        which row is the bad one.
+    """
 
     file: Path
     cap: int = 20
     count: int = 0
+    fatal: bool = False
     said: list[str] = field(default_factory=list)
 
-    def add(self, line: int, found: str, expected: str) -> None:
+    def add(self, line: int, found: str, expected: str, *, fatal: bool = False) -> None:
         """Note one problem."""
         self.count += 1
+        self.fatal |= fatal
         if len(self.said) < self.cap:
             self.said.append(f"{self.file}, line {line}: {found}. Expected {expected}.")
 
@@ -107,6 +114,8 @@ def read_posts(
         numbers = _label_numbers(line, said, names, expected, problems)
         if not text.strip():
             problems.add(line, "empty text", "a text")
+        elif len(text) > MAX_LENGTH:
+            problems.add(line, f"{len(text)} characters", f"at most {MAX_LENGTH}")
         elif numbers:
             if key:
                 digests.append(digest(key))
@@ -146,17 +155,21 @@ def _note_repeated(digests: array, lines: array, problems: Problems) -> None:
     for number in numpy.flatnonzero(counts[inverse] > 1):
         earlier = first[inverse[number]]
         if earlier != number:
-            problems.add(lines[number], f"the id of line {lines[earlier]} again", "ids once each")
+            found = f"the id of line {lines[earlier]} again"
+            problems.add(lines[number], found, "ids once each", fatal=True)
 
 
-def _text_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+def _text_lines(
+    path: Path, problems: Problems, *, rows: bool = True
+) -> Iterator[tuple[int, str]]:
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf8")
             except UnicodeDecodeError as error:
                 found = f"byte 0x{raw[error.start]:02x} at column {error.start + 1}"
-                problems.add(number, found, "UTF-8")
+                # A line of a quoted field is not a row: without it the row would be another.
+                problems.add(number, found, "UTF-8", fatal=not rows)
                 continue
             yield number, text.removesuffix("\n").removesuffix("\r")
 
@@ -166,7 +179,7 @@ def _tsv_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]
         cells = text.split("\t")
         if len(cells) != 3:
             problems.add(number, f"{len(cells)} columns", "3: text, label ids, id")
-        elif number == 1 and not cells[1].strip(" ,0123456789") == "":
+        elif number == 1 and cells[1].strip(" ,0123456789"):
             problems.add(1, f"{cells[1]!r} for label ids, a header?", "rows from the first line on")
         else:
             yield number, cells[0], cells[1].split(","), cells[2]
@@ -176,16 +189,21 @@ def _csv_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]
     numbers = [0]
 
     def lines() -> Iterator[str]:
-        for number, text in _text_lines(path, problems):
+        for number, text in _text_lines(path, problems, rows=False):
             numbers[0] = number
             yield text + "\n"
 
+    csv.field_size_limit(4 * MAX_LENGTH)  # the limit of a text is MAX_LENGTH, with line and all
     reader = csv.reader(lines(), delimiter=layout.delimiter, strict=True)
     try:
         header = next(reader, [])
         missing = [name for name in (layout.text, layout.labels) if name not in header]
         if missing:
-            problems.add(1, f"columns {header}", f"a column {' and '.join(map(repr, missing))}")
+            expected = f"a column {' and '.join(map(repr, missing))}"
+            problems.add(1, f"columns {header}", expected, fatal=True)
+            return
+        if len(set(header)) != len(header):
+            problems.add(1, f"columns {header}", "each name once", fatal=True)
             return
         columns = [header.index(layout.text), header.index(layout.labels)]
         key = header.index("id") if "id" in header else None
@@ -196,15 +214,16 @@ def _csv_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]
             text, said = (cells[column] for column in columns)
             yield numbers[0], text, said.split(layout.separator), "" if key is None else cells[key]
     except csv.Error as error:
-        problems.add(numbers[0], str(error), "well-formed CSV")
+        problems.add(numbers[0], str(error), "well-formed CSV", fatal=True)
 
 
 def _json_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple]:
     for number, line in _text_lines(path, problems):
         try:
             row: Any = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.add(number, f"no JSON ({error.msg})", "an object")
+            json.dumps(row, ensure_ascii=False).encode("utf8")  # half a surrogate pair is no text
+        except (ValueError, RecursionError) as error:
+            problems.add(number, f"no JSON ({str(error)[:80]})", "an object")
             continue
         if not isinstance(row, dict) or not isinstance(row.get(layout.text), str):
             problems.add(number, f"no string {layout.text!r}", "an object with one")
@@ -215,4 +234,4 @@ def _json_rows(path: Path, layout: Layout, problems: Problems) -> Iterator[tuple
         if not isinstance(said, list) or not all(isinstance(label, str) for label in said):
             problems.add(number, f"{layout.labels!r}: {said!r}", "a list of label names")
             continue
-        yield number, row[layout.text], said, str(row.get("id", ""))
+        yield number, row[layout.text], said, "" if row.get("id") is None else str(row["id"])

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import re
 from array import array
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ class Facts:
     labels: numpy.ndarray
     several: int = 0
     skipped: int = 0
-    lengths: array = field(default_factory=lambda: array("H"))
+    lengths: array = field(default_factory=lambda: array("I"))
     exact: array = field(default_factory=lambda: array("Q"))
     normal: array = field(default_factory=lambda: array("Q"))
 
@@ -64,14 +65,15 @@ def preprocess(
 
     source: Folder with the splits and the labels file.
     output: Folder for {train,dev,test}.spacy, labels.json, views.json and report.json.
-    shard_size (posts): A longer split, rounded up to whole thousands, becomes a folder of parts under the same name, which spaCy
-        reads as it reads a file; memory is bounded by one part.
+    shard_size (posts): A longer split becomes a folder of parts under the same name, which spaCy
+        reads as it reads a file; a part may be up to 999 posts longer. Memory is bounded by one.
     skip_bad: Leave bad rows out and count them, instead of refusing the file.
     RETURNS: The report.
     RAISES ValueError: Bad rows, a missing file; names file, line, found, expected.
     """
-    labels = read_labels(source)
     layout = layout or Layout()
+    _check_arguments(source, output, lang, layout, shard_size)
+    labels = read_labels(source)
     splits = {split: find_split(source, split) for split in ("train", "dev", "test")}
     missing = [split for split in ("train", "dev") if splits[split] is None]
     if missing:
@@ -87,15 +89,39 @@ def preprocess(
             target = temporary / f"{split}.spacy"
             facts[split] = _convert(posts, target, labels, lang, n_process, shard_size)
             facts[split].skipped = problem.count
-            if problem.count and (not skip_bad or not facts[split].lengths):
+            if problem.count and (
+                not skip_bad or problem.fatal or not facts[split].lengths
+            ):
                 problems.append(problem.report())
         if problems:
             raise ValueError("\n".join(problems))
         report = make_report(facts, labels)
-        views = {k: _read_view(source / f) for k, f in VIEWS.items() if (source / f).exists()}
+        files = {k: source / f for k, f in VIEWS.items() if (source / f).exists()}
+        views = {k: _read_view(file, labels) for k, file in files.items()}
         for name, value in (("labels", labels), ("views", views), ("report", report)):
             (temporary / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n")
     return report
+
+
+def _check_arguments(
+    source: Path, output: Path, lang: str, layout: Layout, shard_size: int
+) -> None:
+    here, there = source.resolve(), output.resolve()
+    if here == there or there in here.parents:
+        raise ValueError(f"Output {output} would replace the input {source}. Expected another.")
+    known = {f"{name}.spacy" for name in ("train", "dev", "test")} | {"report.json"}
+    if output.exists() and (
+        not output.is_dir() or (any(output.iterdir()) and not known & set(os.listdir(output)))
+    ):
+        raise ValueError(f"Output {output}: no corpus. Expected a new folder or an old corpus.")
+    if not layout.separator:
+        raise ValueError("Label separator ''. Expected at least one character.")
+    if shard_size < 1:
+        raise ValueError(f"Shard size {shard_size}. Expected at least 1.")
+    try:
+        spacy.blank(lang)
+    except ImportError as error:
+        raise ValueError(f"Language {lang!r} cannot be used: {error}") from error
 
 
 def _convert(
@@ -114,7 +140,7 @@ def _convert(
     with _mapper(n_process) as run, tqdm(desc=target.stem, unit="posts") as bar:
         part, parts = DocBin(attrs=["ORTH"]), 0
         for data, lengths in run(pack, chunks()):
-            facts.lengths.extend(min(length, 65535) for length in lengths)
+            facts.lengths.extend(lengths)
             bar.update(len(lengths))
             part.merge(DocBin().from_bytes(data))
             if len(part) >= size:
@@ -164,11 +190,18 @@ def _blank(lang: str) -> Language:
     return nlp
 
 
-def _read_view(path: Path) -> dict[str, list[str]]:
+def _read_view(path: Path, labels: list[str]) -> dict[str, list[str]]:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        view = json.loads(path.read_text(encoding="utf8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: {error.msg}. Expected JSON.") from error
+    if not isinstance(view, dict) or not all(isinstance(group, list) for group in view.values()):
+        raise ValueError(f"{path}: {str(view)[:80]}. Expected an object of lists of labels.")
+    members = [label for group in view.values() for label in group]
+    odd = [label for label in members if label not in labels or members.count(label) > 1]
+    if odd:
+        raise ValueError(f"{path}: label {odd[0]!r}. Expected known labels, once each.")
+    return view
 
 
 def make_report(facts: dict[str, Facts], labels: list[str]) -> dict[str, Any]:
@@ -177,7 +210,7 @@ def make_report(facts: dict[str, Facts], labels: list[str]) -> dict[str, Any]:
     arrays = {k: [numpy.frombuffer(x, dtype="uint64") for x in (f.exact, f.normal)]
               for k, f in facts.items()}  # fmt: skip
     for split, found in facts.items():
-        lengths = numpy.frombuffer(found.lengths, dtype="uint16")
+        lengths = numpy.frombuffer(found.lengths, dtype="uint32")
         exact = arrays[split][0]
         report["splits"][split] = {
             "posts": len(lengths),

@@ -1,0 +1,232 @@
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import srsly
+
+from scripts.assets import ASSETS, BASE_URL, COMMIT, Asset, fetch_assets, part_of, problem_of
+
+ROOT = Path(__file__).parent.parent
+MD5 = {
+    "train.tsv": "83a206cc5aa2fa9749ee45675f866d03",
+    "dev.tsv": "8820aa4fd13c5dee1b55c2893aad1232",
+    "test.tsv": "8c3482a12f52ff56429a5d178257be09",
+    "emotions.txt": "e0e6d342e661e202e3a0f241db907512",
+    "ekman_mapping.json": "590618127fef654ddb04897298f7cdd6",
+    "sentiment_dict.json": "b07d9b89c68401588469d09fdd6a488f",
+}
+FILES = {
+    "train.tsv": "".join(f"The kettle sings for the {n}th time\t0\tid{n}\n" for n in range(500)),
+    "labels.txt": "joy\nneutral",
+    "groups.json": json.dumps({"positive": ["joy"]}),
+}
+ROWS = {"train.tsv": 500, "labels.txt": 2, "groups.json": 1}
+
+
+def asset_of(name: str) -> Asset:
+    content = FILES[name].encode()
+    return Asset(f"data/{name}", hashlib.sha256(content).hexdigest(), len(content), ROWS[name])
+
+
+ASSETS_HERE = tuple(asset_of(name) for name in FILES)
+TRAIN = ASSETS_HERE[0]
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serve a folder and note the requests; answer ranges as real servers do, if `ranges`."""
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.seen.append((self.path, wanted))
+        path = Path(self.translate_path(self.path))
+        if not (wanted and self.server.ranges and path.is_file()):
+            return super().do_GET()
+        content = path.read_bytes()
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
+        return None
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch) -> Iterator[ThreadingHTTPServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    folder = tmp_path / "public"
+    (folder / "data").mkdir(parents=True)
+    for name, content in FILES.items():
+        (folder / "data" / name).write_text(content)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    server.seen, server.ranges, server.files = [], True, folder / "data"
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "assets" / "here"
+
+
+def fetch(server, folder, assets=ASSETS_HERE, **arguments):
+    return fetch_assets(assets, folder, base_url=server.url, **arguments)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_all_files_are_downloaded_and_nothing_else_is_left(server, folder):
+    assert fetch(server, folder) == list(FILES)
+    assert contents(folder) == FILES
+
+
+def test_files_that_are_right_are_not_fetched_again_unless_forced(server, folder):
+    fetch(server, folder)
+    server.seen.clear()
+    assert fetch(server, folder) == []
+    assert server.seen == []
+    assert fetch(server, folder, force=True) == list(FILES)
+    assert [path for path, _ in server.seen] == [f"/data/{name}" for name in FILES]
+
+
+@pytest.mark.parametrize("wrong", ["short", FILES["train.tsv"].replace("kettle", "kettel")])
+def test_a_wrong_file_is_replaced_by_the_right_one(server, folder, wrong):
+    fetch(server, folder)
+    (folder / "train.tsv").write_text(wrong)
+    assert fetch(server, folder) == ["train.tsv"]
+    assert contents(folder) == FILES
+
+
+def test_an_interrupted_download_is_resumed_where_it_stopped(server, folder):
+    folder.mkdir(parents=True)
+    part_of(folder, TRAIN).write_text(FILES["train.tsv"][:700])
+    fetch(server, folder)
+    assert server.seen[0] == ("/data/train.tsv", "bytes=700-")
+    assert contents(folder) == FILES
+
+
+def test_a_server_without_ranges_sends_the_whole_file_again(server, folder):
+    server.ranges = False
+    folder.mkdir(parents=True)
+    part_of(folder, TRAIN).write_text(FILES["train.tsv"][:700])
+    fetch(server, folder)
+    assert contents(folder) == FILES
+    assert len(server.seen) == len(FILES)
+
+
+@pytest.mark.parametrize("left", ["x" * 700, "x" * TRAIN.size, "x" * (TRAIN.size + 1)])
+def test_a_left_over_that_is_wrong_is_not_built_upon(server, folder, left):
+    folder.mkdir(parents=True)
+    part_of(folder, TRAIN).write_text(left)
+    fetch(server, folder)
+    assert contents(folder) == FILES
+
+
+def test_a_corrupt_file_is_refused_and_replaces_nothing(server, folder):
+    corrupt = FILES["train.tsv"].replace("kettle", "kettel")
+    (server.files / "train.tsv").write_text(corrupt)
+    folder.mkdir(parents=True)
+    (folder / "train.tsv").write_text("old")
+    with pytest.raises(ValueError, match=r"train\.tsv: SHA-256 .* Expected .*What came is deleted"):
+        fetch(server, folder)
+    assert (folder / "train.tsv").read_text() == "old"
+    assert not (folder / "labels.txt").exists(), "one bad file must keep all others out"
+    assert not part_of(folder, TRAIN).exists()
+
+
+def test_a_file_that_is_too_long_is_refused(server, folder):
+    (server.files / "train.tsv").write_text(FILES["train.tsv"] * 2)
+    with pytest.raises(ValueError, match=rf"bytes\. Expected {TRAIN.size}\."):
+        fetch(server, folder)
+
+
+def test_all_problems_are_reported_together_and_the_rest_is_kept_for_the_next_run(server, folder):
+    (server.files / "labels.txt").unlink()
+    (server.files / "groups.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"groups\.json: 2 bytes\. Expected") as caught:
+        fetch(server, folder)
+    assert "labels.txt: download failed" in str(caught.value)
+    assert "404" in str(caught.value)
+    for name, content in FILES.items():
+        (server.files / name).write_text(content)
+    server.seen.clear()
+    fetch(server, folder)
+    assert [path for path, _ in server.seen] == ["/data/labels.txt", "/data/groups.json"]
+    assert contents(folder) == FILES
+
+
+def test_a_mirror_takes_the_place_of_the_network(server, folder):
+    assert fetch(server, folder, mirror=server.files) == list(FILES)
+    assert server.seen == []
+    assert contents(folder) == FILES
+
+
+def test_a_mirror_is_verified_too_and_every_problem_named(server, folder):
+    (server.files / "train.tsv").unlink()
+    (server.files / "labels.txt").write_text("joy\nNeutral")
+    folder.mkdir(parents=True)
+    (folder / "train.tsv").write_text("old")
+    with pytest.raises(ValueError, match=r"train\.tsv: no such file") as caught:
+        fetch(server, folder, mirror=server.files)
+    assert "labels.txt: SHA-256" in str(caught.value)
+    assert (folder / "train.tsv").read_text() == "old"
+
+
+def test_without_a_network_the_error_says_what_to_do(folder, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(ValueError, match=r"scripts\.assets here --mirror DIR") as caught:
+        fetch_assets(ASSETS_HERE, folder, base_url="http://127.0.0.1:9")  # nobody listens there
+    assert str(caught.value).startswith("train.tsv, labels.txt, groups.json: download failed")
+    assert "\n" not in str(caught.value)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_row_count_is_verified(tmp_path):
+    (tmp_path / "train.tsv").write_text(FILES["train.tsv"])
+    fewer = Asset(TRAIN.path, TRAIN.sha256, TRAIN.size, 499)
+    assert problem_of(tmp_path / "train.tsv", TRAIN) == ""
+    assert problem_of(tmp_path / "train.tsv", fewer).endswith("500 rows. Expected 499.")
+
+
+def test_project_yml_and_the_script_name_the_same_files():
+    listed = srsly.read_yaml(ROOT / "project.yml")["assets"]
+    assert len(listed) == 6
+    assert {item["dest"]: item["url"] for item in listed} == {
+        f"assets/goemotions/{asset.name}": f"{BASE_URL}/{asset.path}"
+        for asset in ASSETS["goemotions"]
+    }
+    assert {Path(item["dest"]).name: item["checksum"] for item in listed} == MD5
+    assert all(COMMIT in item["url"] and item["description"] for item in listed)
+
+
+def test_the_command_line_refuses_with_exit_code_1_and_replaces_nothing(tmp_path):
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-m", "scripts.assets", "--mirror", str(tmp_path / "empty")]
+    done = subprocess.run(command, cwd=link(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.count("no such file") == 6
+    assert list((tmp_path / "project/assets/goemotions").iterdir()) == []
+
+
+def link(tmp_path: Path) -> Path:
+    """Return a project with nothing but the scripts."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/scripts").symlink_to(ROOT / "scripts")
+    return tmp_path / "project"
