@@ -24,7 +24,7 @@ def make_decide(nlp: Language, name: str) -> "Decide":
 class Decide(Pipe):
     """Pick the labels whose score reaches the label's threshold.
 
-    doc._.emotions (list[str]): The picked labels, highest score first; empty if none reaches its own.
+    doc._.emotions (list[str]): The picked labels, highest score first; none may reach its own.
     """
 
     def __init__(self, vocab: Vocab, name: str = "decide") -> None:

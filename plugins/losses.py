@@ -37,8 +37,8 @@ def build_squared_error() -> Model[Floats2d, Floats2d]:
 def build_cross_entropy(pos_weight: float | list[float] = 1.0) -> Model[Floats2d, Floats2d]:
     """Build a sigmoid that is trained by binary cross-entropy.
 
-    pos_weight (> 0): Factor on the loss of positives, one for all labels or one per label. It trades
-        precision for recall at a fixed threshold; thresholds tuned afterwards make it redundant.
+    pos_weight (> 0): Factor on the loss of positives, one for all labels or one per label. It
+        trades precision for recall at a fixed threshold; tuned thresholds make it redundant.
     RETURNS ([docs, labels]): Scores in 0 to 1.
     RAISES ValueError: A weight is not positive.
     """

@@ -34,13 +34,13 @@ def build_pooled_textcat(
     wide: Model[list[Doc], Floats2d] | None = None,
     nO: int | None = None,
 ) -> Model[list[Doc], Floats2d]:
-    """Build a multilabel classifier: token vectors, pools side by side, one linear layer, the output.
+    """Build a multilabel classifier: token vectors, pools side by side, linear layer, output.
 
     tok2vec: Encoder of the tokens, or a listener to a shared one.
     output_layer: Turns logits into scores and decides the loss, e.g. goemotions.CrossEntropy.v1.
     pooling: Which pools to concatenate: mean, max, attention. Each adds one token width.
-    wide: A linear model of the docs without output layer, e.g. spacy.TextCatBOW.v3, whose logits are
-        added. It remembers word pairs that the pools blur.
+    wide: A linear model of the docs without output layer, e.g. spacy.TextCatBOW.v3, whose logits
+        are added. It remembers word pairs that the pools blur.
     nO: Number of labels; inferred from the data when None.
     RETURNS ([docs, labels]): Scores in 0 to 1. A text without tokens scores 0 on every label,
         whatever else is in the batch, and teaches nothing.

@@ -50,9 +50,7 @@ def _unreferenced(config: Config, text: str) -> set[str]:
     """Return keys of the free sections that neither spaCy's defaults nor a ${reference} use."""
     default = {".".join(keys) for keys, _ in walk_dict(DEFAULT_CONFIG)}
     used = set(re.findall(r"\$\{([\w.]+)\}", text)) | default
-    keys = {
-        f"{section}.{key}" for section in FREE_SECTIONS for key in config.get(section, {})
-    }
+    keys = {f"{section}.{key}" for section in FREE_SECTIONS for key in config.get(section, {})}
     return keys - used
 
 

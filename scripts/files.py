@@ -1,4 +1,4 @@
-"""Write whole files and folders or none: everything goes to a temporary name and is then renamed."""
+"""Write whole files and folders or none: first to a temporary name, then renamed."""
 
 import hashlib
 import shutil

@@ -159,9 +159,7 @@ def _note_repeated(digests: array, lines: array, problems: Problems) -> None:
             problems.add(lines[number], found, "ids once each", fatal=True)
 
 
-def _text_lines(
-    path: Path, problems: Problems, *, rows: bool = True
-) -> Iterator[tuple[int, str]]:
+def _text_lines(path: Path, problems: Problems, *, rows: bool = True) -> Iterator[tuple[int, str]]:
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:

@@ -89,9 +89,7 @@ def preprocess(
             target = temporary / f"{split}.spacy"
             facts[split] = _convert(posts, target, labels, lang, n_process, shard_size)
             facts[split].skipped = problem.count
-            if problem.count and (
-                not skip_bad or problem.fatal or not facts[split].lengths
-            ):
+            if problem.count and (not skip_bad or problem.fatal or not facts[split].lengths):
                 problems.append(problem.report())
         if problems:
             raise ValueError("\n".join(problems))

@@ -184,9 +184,7 @@ def test_a_killed_run_leaves_the_old_corpus_and_the_next_one_completes(tmp_path)
     rows = "".join(f"post number {i} is fine\t{i % 3}\t{i}\n" for i in range(60_000))
     write_data(folder, train_tsv=rows)
     command = [sys.executable, "-m", "scripts.preprocess", str(folder), str(output)]
-    process = subprocess.Popen(
-        [*command, "--n-process", "1"], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([*command, "--n-process", "1"], cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (tmp_path / ".out.tmp").exists():
         assert process.poll() is None
         time.sleep(0.02)

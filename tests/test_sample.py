@@ -10,7 +10,36 @@ from tests.conftest import ROOT
 
 SAMPLE = ROOT / "assets" / "sample"
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
-GOEMOTIONS = ["admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire", "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy", "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral"]
+GOEMOTIONS = [
+    "admiration",
+    "amusement",
+    "anger",
+    "annoyance",
+    "approval",
+    "caring",
+    "confusion",
+    "curiosity",
+    "desire",
+    "disappointment",
+    "disapproval",
+    "disgust",
+    "embarrassment",
+    "excitement",
+    "fear",
+    "gratitude",
+    "grief",
+    "joy",
+    "love",
+    "nervousness",
+    "optimism",
+    "pride",
+    "realization",
+    "relief",
+    "remorse",
+    "sadness",
+    "surprise",
+    "neutral",
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +57,7 @@ def posts(splits):
 
 
 def words(text):
-    return WORD.findall(text.lower().replace("’", "'"))
+    return WORD.findall(text.lower().replace("\u2019", "'"))
 
 
 def test_labels_are_those_of_goemotions_in_their_order():
