@@ -17,7 +17,7 @@ FILE = "thresholds.json"
 
 @Language.factory("decide", assigns=["doc._.emotions"], requires=["doc.cats"])
 def make_decide(nlp: Language, name: str) -> "Decide":
-    """Make a component that sets doc._.emotions from doc.cats; it is useless until `set` is called."""
+    """Make a component that sets doc._.emotions from doc.cats; it needs `set` before use."""
     return Decide(nlp.vocab, name)
 
 
