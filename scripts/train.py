@@ -9,6 +9,7 @@ import spacy
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.cli.train import train as spacy_train
+from spacy.util import is_package
 from wasabi import msg
 
 from scripts.check_config import check_config
@@ -34,7 +35,7 @@ def train(
     overrides = dict(overrides or {})
     check_config(config, overrides)
     for key, value in overrides.items():
-        if key.startswith("paths.") and value and not Path(str(value)).exists():
+        if key.startswith("paths.") and value and not _exists(key, str(value)):
             raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
     if gpu_id >= 0:
         try:
@@ -54,6 +55,11 @@ def train(
         for folder in (temporary, temporary / "model-best", temporary / "model-last"):
             (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
+
+
+def _exists(key: str, value: str) -> bool:
+    # Vectors may also be the name of an installed pipeline.
+    return Path(value).exists() or (key == "paths.vectors" and is_package(value))
 
 
 def main(

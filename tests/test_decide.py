@@ -1,11 +1,16 @@
 """The decide component and the command that tunes it."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 import spacy
 
 from plugins.decide import Decide
 from scripts.decide import decide
-from tests.conftest import LABELS, make_nlp
+from scripts.files import hash_of
+from tests.conftest import LABELS, ROOT, make_nlp
 
 
 def scored_doc(nlp, **scores):
@@ -98,3 +103,33 @@ def test_a_missing_model_or_corpus_is_named(files, tmp_path):
     with pytest.raises(ValueError, match=r"gone\.spacy: no such corpus"):
         decide(files["model"], tmp_path / "gone.spacy", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spacy.language import Language
+from scripts.decide import decide
+write = Language.to_disk
+def write_and_die(nlp, path, **kwargs):
+    write(nlp, path, **kwargs)
+    (Path(path) / "meta.json").unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+Language.to_disk = write_and_die
+decide(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_the_previous_pipeline_and_the_next_completes(files, tmp_path):
+    output = tmp_path / "pipeline"
+    decide(files["model"], files["dev.spacy"], output)
+    before = hash_of(output)
+    command = [sys.executable, "-c", KILLED, files["model"], files["dev.spacy"], output]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True)
+    assert run.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pipeline.tmp", "pipeline"]
+    assert hash_of(output) == before
+    decide(files["model"], files["dev.spacy"], output, objective="micro")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipeline"]
+    assert spacy.load(output).get_pipe("decide").settings["objective"] == "micro"

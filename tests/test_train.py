@@ -1,0 +1,137 @@
+"""Training through the command line: both entry points, the same bytes, and killed half-way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import srsly
+
+from scripts.files import hash_of
+from scripts.preprocess import preprocess
+from scripts.train import train
+from tests.conftest import ROOT
+
+CONFIG = ROOT / "configs" / "cnn.cfg"
+SMALL = {
+    "training.max_steps": 4,
+    "training.eval_frequency": 2,
+    "components.textcat_multilabel.model.tok2vec.embed.rows": [200, 100, 100, 100],
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """A corpus of 60 posts of the sample."""
+    folder = tmp_path_factory.mktemp("data")
+    assets = folder / "assets"
+    assets.mkdir()
+    sample = ROOT / "assets" / "sample"
+    (assets / "emotions.txt").write_text((sample / "emotions.txt").read_text())
+    for split in ("train", "dev", "test"):
+        rows = (sample / f"{split}.tsv").read_text(encoding="utf8").splitlines(keepends=True)
+        (assets / f"{split}.tsv").write_text("".join(rows[:60]), encoding="utf8")
+    preprocess(assets, folder / "corpus", n_process=1)
+    return folder / "corpus"
+
+
+def paths_of(corpus: Path) -> dict[str, str]:
+    files = {"train": "train.spacy", "dev": "dev.spacy", "labels": "labels.json"}
+    return {f"paths.{key}": str(corpus / file) for key, file in files.items()}
+
+
+def arguments_of(overrides: dict) -> list[str]:
+    return [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """Return the hash of every file of a pipeline."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hash_of(path) for path in files}
+
+
+@pytest.mark.slow
+def test_both_entry_points_of_spacy_train_the_same_bytes(corpus, tmp_path):
+    entries = {
+        "module": [sys.executable, "-m", "spacy"],
+        "script": [str(Path(sys.executable).with_name("spacy"))],
+    }
+    found = {}
+    for name, entry in entries.items():
+        command = [*entry, "train", str(CONFIG), "--code", "plugins/__init__.py"]
+        command += ["--output", str(tmp_path / name), *arguments_of({**SMALL, **paths_of(corpus)})]
+        run = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True
+        )
+        assert run.returncode == 0, run.stderr.decode()
+        found[name] = hashes_of(tmp_path / name / "model-last")
+    assert "textcat_multilabel/model" in found["module"]
+    assert found["module"] == found["script"]
+
+
+@pytest.mark.slow
+def test_train_notes_its_conditions_and_replaces_an_earlier_result(corpus, tmp_path):
+    output = tmp_path / "trained"
+    (output / "stale").mkdir(parents=True)
+    facts = train(CONFIG, output, overrides={**SMALL, **paths_of(corpus), "system.seed": 3})
+    assert sorted(path.name for path in output.iterdir()) == [
+        "model-best",
+        "model-last",
+        "training.json",
+    ]
+    assert srsly.read_json(output / "model-best" / "training.json") == facts
+    assert facts["overrides"]["system.seed"] == 3
+    assert facts["config_file_sha256"] == hash_of(CONFIG)
+    assert facts["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_a_killed_training_leaves_the_previous_one_and_the_next_completes(corpus, tmp_path):
+    output = tmp_path / "trained"
+    output.mkdir()
+    (output / "old").write_text("the previous result")
+    overrides = {**SMALL, **paths_of(corpus), "training.max_steps": 100_000}
+    command = [sys.executable, "-m", "scripts.train", str(CONFIG), str(output)]
+    process = subprocess.Popen(
+        [*command, *arguments_of(overrides)], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    half = tmp_path / ".trained.tmp" / "model-best"
+    deadline = time.monotonic() + 120
+    while not half.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert half.exists()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert [path.name for path in output.iterdir()] == ["old"]
+    train(CONFIG, output, overrides={**SMALL, **paths_of(corpus)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["trained"]
+    assert (output / "model-best" / "meta.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"training.droput": 0.3}, "training.droput.*Did you mean training.dropout"),
+        ({"paths.train": "nowhere.spacy"}, "--paths.train nowhere.spacy: no such file"),
+        ({"paths.vectors": "no_such_vectors"}, "--paths.vectors no_such_vectors: no such"),
+    ],
+)
+def test_bad_overrides_are_refused_before_anything_is_touched(tmp_path, overrides, message):
+    output = tmp_path / "trained"
+    output.mkdir()
+    with pytest.raises(ValueError, match=message):
+        train(CONFIG, output, overrides=overrides)
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_vectors_may_be_an_installed_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("scripts.train.is_package", lambda name: name == "some_vectors")
+    with pytest.raises(ValueError, match=r"paths\.dev nowhere"):
+        train(
+            CONFIG,
+            tmp_path / "trained",
+            overrides={"paths.vectors": "some_vectors", "paths.dev": "nowhere"},
+        )

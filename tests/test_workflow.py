@@ -1,0 +1,55 @@
+"""The workflow `all` for real, on the committed sample, in a copy of what git would commit."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import srsly
+
+from tests.conftest import ROOT
+
+FOLDERS = ("assets/sample", "configs", "plugins", "scripts")
+RUN = [sys.executable, "-m", "spacy", "project", "run", "all", ".", "--vars.data=sample"]
+# Nine steps instead of a thousand: what is learnt does not matter here.
+FEW_STEPS = "--training.max_steps 9 --training.eval_frequency 3"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project without anything built."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "project.yml", folder)
+    return folder
+
+
+def run(project: Path) -> str:
+    """Run the workflow and return what it printed."""
+    environment = {**os.environ, "SPACY_CONFIG_OVERRIDES": FEW_STEPS, "PYTHONPATH": str(project)}
+    found = subprocess.run(RUN, cwd=project, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
+def test_the_workflow_runs_from_posts_to_wheel_and_then_skips(project):
+    printed = run(project)
+    assert "28 thresholds from" in printed
+    metrics = srsly.read_json(project / "metrics" / "sample" / "cnn.json")
+    assert metrics["docs"] == 430
+    assert len(metrics["per_label"]) == 28
+    assert set(metrics["views"]) == {"ekman", "sentiment"}
+    assert metrics["conditions"]["training"]["overrides"]["system.seed"] == 0
+    folder = project / "training" / "sample" / "cnn"
+    assert [path.name for path in (folder / "wheel").iterdir()] == [
+        "en_goemotions_cnn-0.1.0-py3-none-any.whl"
+    ]
+    again = run(project)
+    skipped = [line for line in again.splitlines() if "Skipping" in line]
+    assert len(skipped) == 5, again
+    assert not list(project.rglob(".*.tmp"))
