@@ -166,7 +166,13 @@ def _mapper(n_process: int) -> Iterator[Callable]:
         yield map
         return
     with multiprocessing.Pool(n_process) as pool:
-        yield pool.imap  # keeps the order, so the output does not depend on n_process
+
+        def run(work: Callable, chunks: Iterator) -> Iterator:
+            # In windows: a pool reads its whole input ahead, and memory would grow with it.
+            while window := list(islice(chunks, 8 * n_process)):
+                yield from pool.imap(work, window)  # in order, whatever n_process is
+
+        yield run
 
 
 def _pack(chunk: list[Post], labels: list[str], lang: str) -> tuple[bytes, list[int]]:
