@@ -3,12 +3,16 @@ import contextlib
 import io
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import srsly
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from weasel.cli.run import project_run
 
 ROOT = Path(__file__).parent.parent
@@ -269,3 +273,25 @@ def test_a_change_re_runs_exactly_what_depends_on_it(finished, changed, expected
 
 def test_another_seed_trains_again_and_keeps_the_corpus(finished):
     assert steps_run(finished, **{"vars.seed": 1}) == ["check_vars", *AFTER_TRAIN]
+
+
+# The pins.
+
+
+def third_party_imports() -> set[str]:
+    """Return the packages that the project's own files import."""
+    files = [path for name in ("plugins", "scripts", "benchmarks", "tests")
+             for path in (ROOT / name).glob("*.py")]  # fmt: skip
+    own = {"plugins", "scripts", "benchmarks", "tests"}
+    names = {module.split(".")[0] for path in files for module in imports_of(path)}
+    owners = packages_distributions()
+    return {canonicalize_name(owners[name][0]) for name in names - own - sys.stdlib_module_names}
+
+
+def test_every_imported_package_is_pinned_exactly():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert [str(pin) for pin in pins if not str(pin.specifier).startswith("==")] == []
+    imported = third_party_imports()
+    assert {"spacy", "scikit-learn", "pytest"} <= imported
+    assert imported - {canonicalize_name(pin.name) for pin in pins} == set()
