@@ -2,6 +2,7 @@
 
 import plugins.blas
 import plugins.decide
+import plugins.embed
 import plugins.losses
 import plugins.textcat
 import plugins.tokenizer  # noqa: F401
