@@ -80,6 +80,9 @@ def _conditions(nlp: Language, model: Path, corpus: Path) -> dict[str, Any]:
         "model": model.as_posix(),
         "corpus": corpus.as_posix(),
         "corpus_sha256": hash_of(corpus),
+        "pipeline_mb": round(
+            sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 1e6, 2
+        ),
         "config_sha256": hash_of(model / "config.cfg"),
         "seed": nlp.config.interpolate()["training"]["seed"],
         "thresholds": nlp.get_pipe("decide").settings,

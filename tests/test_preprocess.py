@@ -176,6 +176,7 @@ def test_the_report_counts_labels_duplicates_and_overlap(tmp_path):
     assert "train: fewer than 10 posts for joy (2), anger (2), neutral (0)" in report["warnings"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_old_corpus_and_the_next_one_completes(tmp_path):
     folder = write_data(tmp_path / "in")
     output = tmp_path / "out"

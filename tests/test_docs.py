@@ -1,0 +1,34 @@
+"""What README and docs say is there: commands, links, and the numbers of the table."""
+
+import re
+
+import pytest
+import srsly
+
+from scripts.compare import as_markdown, compare
+from tests.conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+COMMANDS = {command["name"] for command in srsly.read_yaml(ROOT / "project.yml")["commands"]}
+
+
+def test_there_are_pages():
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_links_of_a_page_exist(page):
+    text = page.read_text(encoding="utf8")
+    for folder, module in re.findall(r"\b(scripts|benchmarks)\.(\w+)", text):
+        assert (ROOT / folder / f"{module}.py").exists(), module
+    for name in re.findall(r"spacy project run ([\w-]+)", text):
+        assert name in COMMANDS | {"all"}, name
+    for config in re.findall(r"\bconfigs/(\w+)\.cfg", text):
+        assert (ROOT / "configs" / f"{config}.cfg").exists(), config
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_results_table_is_what_the_metrics_say():
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    assert as_markdown(compare(ROOT / "metrics" / "goemotions", "test")) in readme
