@@ -11,7 +11,6 @@ from thinc.api import (
     Linear,
     Model,
     ParametricAttention,
-    add,
     chain,
     concatenate,
     list2ragged,
@@ -31,7 +30,6 @@ def build_pooled_textcat(
     tok2vec: Model[list[Doc], list[Floats2d]],
     output_layer: Model[Floats2d, Floats2d],
     pooling: list[Pooling],
-    wide: Model[list[Doc], Floats2d] | None = None,
     nO: int | None = None,
 ) -> Model[list[Doc], Floats2d]:
     """Build a multilabel classifier: token vectors, pools side by side, linear layer, output.
@@ -39,8 +37,6 @@ def build_pooled_textcat(
     tok2vec: Encoder of the tokens, or a listener to a shared one.
     output_layer: Turns logits into scores and decides the loss, e.g. goemotions.CrossEntropy.v1.
     pooling: Which pools to concatenate: mean, max, attention. Each adds one token width.
-    wide: A linear model of the docs without output layer, e.g. spacy.TextCatBOW.v3, whose logits
-        are added. It remembers word pairs that the pools blur.
     nO: Number of labels; inferred from the data when None.
     RETURNS ([docs, labels]): Scores in 0 to 1. A text without tokens scores 0 on every label,
         whatever else is in the batch, and teaches nothing.
@@ -55,19 +51,18 @@ def build_pooled_textcat(
         Linear(nO=nO, nI=width and width * len(pooling)),
         resize_layer=partial(resize_linear_weighted, fill_defaults={"b": 0, "W": 0}),
     )
-    deep = chain(
+    logits = chain(
         tok2vec,
         list2ragged(),
         concatenate(*[_build_pool(name, width) for name in pooling]),
         Dropout(0.0),  # spaCy sets the rate from training.dropout at every update
         linear,
     )
-    logits = deep if wide is None else add(deep, wide)
     model = with_nonempty(chain(logits, output_layer), linear)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear.layers[0])
     model.attrs["multi_label"] = True
-    model.attrs["resize_output"] = partial(_resize_output, linear=linear, wide=wide)
+    model.attrs["resize_output"] = partial(_resize_output, linear=linear)
     if nO is not None:
         model.set_dim("nO", nO)
     return model
@@ -125,10 +120,8 @@ def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, C
     return Y, backprop
 
 
-def _resize_output(model: Model, new_nO: int, linear: Model, wide: Model | None) -> Model:
+def _resize_output(model: Model, new_nO: int, linear: Model) -> Model:
     resized = resize_model(linear, new_nO)
-    if wide is not None:
-        wide.attrs["resize_output"](wide, new_nO)
     model.set_ref("output_layer", resized.layers[0])
     model.set_dim("nO", new_nO, force=True)
     return model

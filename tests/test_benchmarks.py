@@ -1,0 +1,88 @@
+"""The benchmarks measure what they say; no test asserts a time."""
+
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+from spacy.tokens import DocBin
+
+from benchmarks.baseline import Tfidf, baseline
+from benchmarks.conditions import conditions, read_corpus
+from benchmarks.preprocess import straightforward, with_checks
+from benchmarks.training import arms_of, time_steps
+from tests.conftest import ROOT
+
+SAMPLE = ROOT / "assets" / "sample"
+
+
+def docs_of(path: Path) -> list[tuple]:
+    docs = DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)
+    return [([token.text for token in doc], doc.cats) for doc in docs]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A folder with the corpus of the sample, made by the straightforward script."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "corpus").mkdir()
+    straightforward(SAMPLE, folder / "corpus" / "sample")
+    with_checks(SAMPLE, folder / "corpus" / "checked", 1)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_both_ways_to_preprocess_make_the_same_corpus(project, split):
+    one, two = (docs_of(project / f"corpus/{name}/{split}.spacy") for name in ("sample", "checked"))
+    assert len(one) > 400
+    assert one == two
+
+
+def test_tfidf_learns_words_and_gives_constant_labels_back():
+    texts = ["good day", "bad day", "good night", "bad night"] * 5
+    truth = numpy.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]] * 5, dtype=float)
+    scores = Tfidf(min_df=1, strength=10).fit(texts, truth).predict(["good morning", "bad morning"])
+    assert scores[0, 0] > 0.7 > 0.3 > scores[1, 0]
+    assert scores[:, 1:].tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.slow
+def test_baseline_writes_metrics_and_what_it_chose(project, monkeypatch):
+    monkeypatch.chdir(project)
+    result = baseline("checked", test=True, min_df=[5])
+    assert sorted(path.name for path in Path("metrics/checked").iterdir()) == [
+        "tfidf.json",
+        "tfidf.test.json",
+    ]
+    assert result["test"]["conditions"]["settings"]["min_df"] == 5
+    assert 0.1 < result["test"]["macro_f1"] < 0.6
+
+
+def test_arms_differ_in_what_their_names_say():
+    arms = arms_of(Path("configs/cnn.cfg"))
+    assert list(arms) == ["cnn", "cnn, BLIS", "spaCy's default"]
+    assert arms["cnn"] == {}
+    model = arms["spaCy's default"]["components", "textcat_multilabel", "model"]
+    assert model["@architectures"] == "spacy.TextCatEnsemble.v2"
+
+
+@pytest.mark.slow
+def test_every_arm_trains(project, monkeypatch):
+    monkeypatch.chdir(project)
+    for changes in arms_of(ROOT / "configs" / "cnn.cfg").values():
+        found = time_steps(ROOT / "configs" / "cnn.cfg", "checked", 2, changes)
+        assert found["words_per_second"] > found["steps_per_second"] > 0
+
+
+def test_conditions_name_hardware_versions_and_command():
+    found = conditions("speed", 3)
+    assert found["command"].startswith("python -m benchmarks.speed")
+    assert found["seed"] == 3
+    assert found["hardware"]["cores"] >= 1
+    assert found["versions"]["spacy"] == spacy.__version__
+
+
+def test_a_missing_corpus_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no such corpus"):
+        read_corpus(tmp_path / "train.spacy")
