@@ -7,7 +7,7 @@ from scripts.clean import clean
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("corpus/a", "corpus/b", "training/a", "metrics/a"):
+    for name in ("corpus/a", "corpus/b", "training/a", "metrics/a", "assets/a"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text("x")
     return tmp_path
@@ -17,11 +17,12 @@ def test_clean_deletes_the_named_folders_and_no_others(project):
     folders = [Path("corpus/a"), Path("training/a"), Path("training/none")]
     assert clean(folders, project) == [project / "corpus/a", project / "training/a"]
     left = sorted(path.relative_to(project).as_posix() for path in project.rglob("file"))
-    assert left == ["corpus/b/file", "metrics/a/file"]
+    assert left == ["assets/a/file", "corpus/b/file", "metrics/a/file"]
 
 
 @pytest.mark.parametrize(
-    "folder", ["metrics/a", "corpus", "corpus/", "corpus/a/..", "corpus/../metrics/a", "..", "/"]
+    "folder",
+    ["metrics/a", "assets/a", "corpus", "corpus/", "corpus/a/..", "corpus/../metrics/a", "..", "/"],
 )
 def test_clean_refuses_anything_but_what_lies_below_corpus_and_training(project, folder):
     with pytest.raises(ValueError, match="Expected a folder below corpus/ or training/"):

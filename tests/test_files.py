@@ -30,7 +30,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     for text in ("old", "new"):
         with replacing(path) as temporary:
             write_folder(temporary, text)
-    assert (path / "part").read_text() == "new"
+    assert (path / "part").read_text() == "new" and names(tmp_path) == ["model"]
     with pytest.raises(RuntimeError, match="half-way"), replacing(path) as temporary:
         write_folder(temporary, "newer")
         raise RuntimeError("half-way")

@@ -19,6 +19,7 @@ LAYERS = {
     "focal 0.5": build_focal(0.5),
     "asymmetric": build_asymmetric(1.0, 4.0, 0.05),
     "asymmetric without gammas": build_asymmetric(0.0, 0.0, 0.0),
+    "asymmetric with clip alone": build_asymmetric(0.0, 0.0, 0.45),
 }
 X = numpy.array([[-3.0, -0.4, 0.3, 2.5], [0.1, 4.0, -2.0, -0.1]], dtype="float64")
 TRUTH = numpy.array([[1, 0, 1, 0], [0, 1, 1, 0]], dtype="float64")

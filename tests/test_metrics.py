@@ -65,6 +65,16 @@ def test_a_label_without_positives_counts_in_f_and_is_left_out_of_ranking_metric
     assert found["per_label"]["fear"]["f1"] == 0
 
 
+def test_a_label_that_every_doc_has_is_left_out_of_ranking_metrics():
+    truth = TRUTH.copy()
+    truth[:, 1] = 1
+    found = compute_metrics(SCORES, truth, LABELS, THRESHOLDS, 0.3, resamples=0)
+    used = [j for j in range(4) if 0 < truth[:, j].sum() < len(truth)]
+    assert 1 not in used
+    expected = sk.roc_auc_score(truth[:, used], SCORES[:, used], average="macro")
+    assert found["macro_auc"] == pytest.approx(expected)
+
+
 def test_views_pick_a_group_if_any_of_its_labels_is_picked():
     view = compute()["views"]["polarity"]
     assert view["f1"] == pytest.approx({"negative": 1.0, "joy": 1.0, "neutral": 2 / 3})

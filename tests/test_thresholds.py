@@ -73,6 +73,18 @@ def test_bootstrap_is_repeatable_and_follows_its_seed():
     assert (first == second).all() and (first != other).any()
 
 
+def test_bootstrap_is_the_median_of_the_optima_of_resampled_docs():
+    scores, truth = random_case(3)
+    found, _ = tune_thresholds(scores, truth, resamples=5, min_support=0, seed=7)
+    rng = numpy.random.default_rng(7)
+    optima = []
+    for _ in range(5):
+        counts = rng.multinomial(len(scores), [1 / len(scores)] * len(scores))
+        optima.append(Ranking(scores, truth).best_macro(counts.astype(float)))
+    numpy.testing.assert_allclose(found, numpy.median(optima, axis=0))
+    assert not numpy.allclose(found, numpy.mean(optima, axis=0))
+
+
 def test_the_global_threshold_is_the_best_of_the_grid():
     scores, truth = random_case(2)
     found = best_global(scores, truth, "macro")
