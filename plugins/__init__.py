@@ -1,5 +1,6 @@
 """Import every plugin module, so that one --code argument registers all of them."""
 
+import plugins.attention
 import plugins.blas
 import plugins.decide
 import plugins.embed

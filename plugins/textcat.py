@@ -30,6 +30,7 @@ def build_pooled_textcat(
     tok2vec: Model[list[Doc], list[Floats2d]],
     output_layer: Model[Floats2d, Floats2d],
     pooling: list[Pooling],
+    label_attention: Model[Ragged, Floats2d] | None = None,
     nO: int | None = None,
 ) -> Model[list[Doc], Floats2d]:
     """Build a multilabel classifier: token vectors, pools side by side, linear layer, output.
@@ -37,6 +38,8 @@ def build_pooled_textcat(
     tok2vec: Encoder of the tokens, or a listener to a shared one.
     output_layer: Turns logits into scores and decides the loss, e.g. goemotions.CrossEntropy.v1.
     pooling: Which pools to concatenate: mean, max, attention. Each adds one token width.
+    label_attention: Resizable head from tokens to logits, which are added to the others, e.g.
+        goemotions.LabelAttention.v1.
     nO: Number of labels; inferred from the data when None.
     RETURNS ([docs, labels]): Scores in 0 to 1. A text without tokens scores 0 on every label,
         whatever else is in the batch, and teaches nothing.
@@ -51,28 +54,52 @@ def build_pooled_textcat(
         Linear(nO=nO, nI=width and width * len(pooling)),
         resize_layer=partial(resize_linear_weighted, fill_defaults={"b": 0, "W": 0}),
     )
-    logits = chain(
-        tok2vec,
-        list2ragged(),
+    pooled = chain(
         concatenate(*[_build_pool(name, width) for name in pooling]),
         Dropout(0.0),  # spaCy sets the rate from training.dropout at every update
         linear,
     )
-    model = with_nonempty(chain(logits, output_layer), linear)
+    heads, logits = {"linear": linear}, pooled
+    if label_attention is not None:
+        heads["label_attention"] = label_attention
+        label_attention.layers[0].set_dim("nI", width)
+        logits = sum_of_heads(pooled, label_attention)
+    model = with_nonempty(chain(tok2vec, list2ragged(), logits, output_layer), heads)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear.layers[0])
     model.attrs["multi_label"] = True
-    model.attrs["resize_output"] = partial(_resize_output, linear=linear)
+    model.attrs["resize_output"] = _resize_output
     if nO is not None:
         model.set_dim("nO", nO)
     return model
 
 
-def with_nonempty(inner: Model, linear: Model) -> Model[list[Doc], Floats2d]:
+def sum_of_heads(
+    first: Model[Ragged, Floats2d], second: Model[Ragged, Floats2d]
+) -> Model[Ragged, Floats2d]:
+    """Add what two models say of the same tokens; thinc's `add` cannot add ragged gradients."""
+
+    def forward(model: Model, X: Ragged, is_train: bool) -> tuple[Floats2d, Callable]:
+        Y1, backprop1 = first(X, is_train)
+        Y2, backprop2 = second(X, is_train)
+
+        def backprop(dY: Floats2d) -> Ragged:
+            return Ragged(backprop1(dY).dataXd + backprop2(dY).dataXd, X.lengths)
+
+        return Y1 + Y2, backprop
+
+    def init(model: Model, X: Ragged | None = None, Y: Floats2d | None = None) -> None:
+        for layer in model.layers:
+            layer.initialize(X=X, Y=Y)
+
+    return Model("sum_of_heads", forward, init=init, layers=[first, second])
+
+
+def with_nonempty(inner: Model, heads: dict[str, Model]) -> Model[list[Doc], Floats2d]:
     """Wrap a model of docs so that it never sees a doc without tokens; those get rows of zeros.
 
     inner: Model from docs to [docs, labels].
-    linear: Its layer that knows the number of labels.
+    heads: Its layers that need to know the number of labels, by the name of their reference.
     """
     return Model(
         f"with_nonempty({inner.name})",
@@ -80,7 +107,7 @@ def with_nonempty(inner: Model, linear: Model) -> Model[list[Doc], Floats2d]:
         init=_init,
         layers=[inner],
         dims={"nO": None},
-        refs={"linear": linear},
+        refs=heads,
     )
 
 
@@ -91,17 +118,14 @@ def _build_pool(name: Pooling, width: int | None) -> Model[Ragged, Floats2d]:
 
 
 def _init(model: Model, X: list[Doc] | None = None, Y: Floats2d | None = None) -> None:
-    inner = model.layers[0]
-    if X is not None and Y is not None:
-        keep = [i for i, doc in enumerate(X) if len(doc)]
-        X, Y = ([X[i] for i in keep], Y[keep]) if keep else (None, None)
-    elif X is not None:
-        X = [doc for doc in X if len(doc)] or None
-    if model.has_dim("nO"):
-        model.get_ref("linear").set_dim("nO", model.get_dim("nO"))
-    inner.initialize(X=X, Y=Y)
-    if model.has_dim("nO") is None:
-        model.set_dim("nO", model.get_ref("output_layer").get_dim("nO"))
+    if model.has_dim("nO") is None and Y is not None:
+        model.set_dim("nO", Y.shape[1])
+    for head in _heads(model):
+        layer = head.layers[0]
+        if layer.has_dim("nO") is None and model.has_dim("nO"):
+            layer.set_dim("nO", model.get_dim("nO"))
+    # A sample of the docs lets layers infer their widths; the labels are known by now.
+    model.layers[0].initialize(X=[doc for doc in X or [] if len(doc)] or None)
 
 
 def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, Callable]:
@@ -120,8 +144,14 @@ def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, C
     return Y, backprop
 
 
-def _resize_output(model: Model, new_nO: int, linear: Model) -> Model:
-    resized = resize_model(linear, new_nO)
-    model.set_ref("output_layer", resized.layers[0])
+def _heads(model: Model) -> list[Model]:
+    names = ("linear", "label_attention")
+    return [model.get_ref(name) for name in names if model.has_ref(name)]
+
+
+def _resize_output(model: Model, new_nO: int) -> Model:
+    for head in _heads(model):
+        resize_model(head, new_nO)
+    model.set_ref("output_layer", model.get_ref("linear").layers[0])
     model.set_dim("nO", new_nO, force=True)
     return model

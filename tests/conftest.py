@@ -42,6 +42,7 @@ def model_config(**changes: Any) -> dict[str, Any]:
             "subword_features": True,
             "pretrained_vectors": None,
         },
+        "label_attention": {"@layers": "goemotions.LabelAttention.v1"},
         "output_layer": {"@layers": "goemotions.CrossEntropy.v1", "pos_weight": 1.0},
         **changes,
     }
