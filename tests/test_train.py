@@ -19,7 +19,8 @@ CONFIG = ROOT / "configs" / "cnn.cfg"
 SMALL = {
     "training.max_steps": 4,
     "training.eval_frequency": 2,
-    "components.textcat_multilabel.model.tok2vec.embed.rows": [200, 100, 100, 100],
+    "components.textcat_multilabel.model.tok2vec.embed.rows": [200, 100],
+    "components.textcat_multilabel.model.tok2vec.embed.ngram_rows": 200,
 }
 
 
