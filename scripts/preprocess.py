@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import sys
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +80,8 @@ def preprocess(
     if missing:
         raise ValueError(f"{source}: no {' and '.join(missing)}. Expected .tsv, .csv or .jsonl.")
     facts, problems = {}, []
-    with replacing(output) as temporary:
+    _blank(lang)  # forked workers inherit it, started later they each build their own
+    with replacing(output) as temporary, _mapper(n_process) as run:
         temporary.mkdir()
         for split, path in splits.items():
             if path is None:
@@ -87,7 +89,7 @@ def preprocess(
             problem = Problems(path)
             posts = read_posts(path, labels, layout, problem)
             target = temporary / f"{split}.spacy"
-            facts[split] = _convert(posts, target, labels, lang, n_process, shard_size)
+            facts[split] = _convert(posts, target, labels, lang, run, shard_size)
             facts[split].skipped = problem.count
             if problem.count and (not skip_bad or problem.fatal or not facts[split].lengths):
                 problems.append(problem.report())
@@ -123,7 +125,7 @@ def _check_arguments(
 
 
 def _convert(
-    posts: Iterator[Post], target: Path, labels: list[str], lang: str, n_process: int, size: int
+    posts: Iterator[Post], target: Path, labels: list[str], lang: str, run: Callable, size: int
 ) -> Facts:
     facts = Facts(numpy.zeros(len(labels), dtype=int))
 
@@ -134,8 +136,7 @@ def _convert(
             yield chunk
 
     pack = partial(_pack, labels=labels, lang=lang)
-    _blank(lang)  # forked workers inherit it, started later they each build their own
-    with _mapper(n_process) as run, tqdm(desc=target.stem, unit="posts") as bar:
+    with tqdm(desc=target.stem, unit="posts") as bar:
         part, parts = DocBin(attrs=["ORTH"]), 0
         for data, lengths in run(pack, chunks()):
             facts.lengths.extend(lengths)
@@ -165,7 +166,9 @@ def _mapper(n_process: int) -> Iterator[Callable]:
     if n_process <= 1:
         yield map
         return
-    with multiprocessing.Pool(n_process) as pool:
+    # A forked worker has spaCy already; elsewhere forking is not safe.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    with context.Pool(n_process) as pool:
 
         def run(work: Callable, chunks: Iterator) -> Iterator:
             # In windows: a pool reads its whole input ahead, and memory would grow with it.
