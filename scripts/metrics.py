@@ -14,6 +14,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
     roc_auc_score,
 )
+from tqdm import tqdm
 
 Floats = NDArray[numpy.float64]
 Bools = NDArray[numpy.bool_]
@@ -169,7 +170,7 @@ def _intervals(
     drawn: dict[str, list[float]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a rare label can have no doc in a resample
-        for _ in range(resamples):
+        for _ in tqdm(range(resamples), desc="bootstrap", unit="resamples"):
             weight = rng.multinomial(len(truth), even).astype("float64")
             best = picked["at_per_label"]
             found = {
