@@ -12,7 +12,8 @@ def create_numpy_blas() -> Callable[[Language], Language]:
     """Create a callback for `[nlp.after_pipeline_creation]` that switches the layers on the CPU.
 
     thinc multiplies with BLIS, whose kernels for many of today's processors are generic ones. The
-    OpenBLAS that numpy brings was five times as fast where this was written (benchmarks/speed.py).
+    OpenBLAS that numpy brings made training of configs/cnn.cfg twice as fast where this was
+    written (benchmarks/training.py, metrics/goemotions/benchmark_training.json).
     Layers on a GPU, or on a Mac's Accelerate, stay as they are. Scores differ by rounding only.
 
     RETURNS: A function that changes the pipeline in place and returns it.
