@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import spacy
 import srsly
 import typer
 from click.exceptions import NoSuchOption
@@ -19,6 +18,7 @@ from scripts.check_config import check_config
 from scripts.decide import decide
 from scripts.evaluate import evaluate
 from scripts.files import remove, replacing
+from scripts.gpu import use_gpu
 from scripts.train import train
 
 OWN_PATHS = ("train", "dev", "labels")
@@ -124,11 +124,7 @@ def check_run(
     for path in needed:
         if not path.exists():
             raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
-    if gpu_id >= 0:
-        try:
-            spacy.require_gpu(gpu_id)
-        except ValueError as error:
-            raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
+    use_gpu(gpu_id)
     if not force:
         _check_free(run, splits)
 

@@ -12,6 +12,7 @@ from spacy.training import Corpus
 from tqdm import tqdm
 
 import plugins  # noqa: F401  registers what the pipelines are made of
+from scripts.gpu import use_gpu
 
 
 @dataclass
@@ -33,11 +34,7 @@ def load_pipeline(path: Path, gpu_id: int = -1) -> Language:
 
     RAISES ValueError: There is no pipeline at `path`, or no such GPU.
     """
-    if gpu_id >= 0:
-        try:
-            spacy.require_gpu(gpu_id)
-        except ValueError as error:
-            raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
+    use_gpu(gpu_id)
     if not (path / "meta.json").exists():
         raise ValueError(
             f"{path}: no pipeline here. Expected a folder with meta.json; train first."

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import spacy
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.cli.train import train as spacy_train
@@ -14,6 +13,7 @@ from wasabi import msg
 
 from scripts.check_config import check_config
 from scripts.files import hash_of, replacing
+from scripts.gpu import use_gpu
 
 
 def train(
@@ -37,11 +37,7 @@ def train(
     for key, value in overrides.items():
         if key.startswith("paths.") and value and not _exists(key, str(value)):
             raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
-    if gpu_id >= 0:
-        try:
-            spacy.require_gpu(gpu_id)
-        except ValueError as error:
-            raise ValueError(f"GPU {gpu_id} cannot be used: {error}") from error
+    use_gpu(gpu_id)
     start = time.perf_counter()
     with replacing(output) as temporary:
         spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
