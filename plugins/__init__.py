@@ -1,9 +1,11 @@
 """Import every plugin module, so that one --code argument registers all of them."""
 
 import plugins.attention
+import plugins.batch
 import plugins.blas
 import plugins.decide
 import plugins.embed
 import plugins.losses
 import plugins.textcat
-import plugins.tokenizer  # noqa: F401
+import plugins.tokenizer
+import plugins.transformer  # noqa: F401

@@ -13,7 +13,6 @@ from thinc.api import (
     ParametricAttention,
     chain,
     concatenate,
-    list2ragged,
     reduce_max,
     reduce_mean,
     reduce_sum,
@@ -64,7 +63,7 @@ def build_pooled_textcat(
         heads["label_attention"] = label_attention
         label_attention.layers[0].set_dim("nI", width)
         logits = sum_of_heads(pooled, label_attention)
-    model = with_nonempty(chain(tok2vec, list2ragged(), logits, output_layer), heads)
+    model = with_nonempty(chain(tok2vec, nonempty2ragged(), logits, output_layer), heads)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear.layers[0])
     model.attrs["multi_label"] = True
@@ -96,9 +95,9 @@ def sum_of_heads(
 
 
 def with_nonempty(inner: Model, heads: dict[str, Model]) -> Model[list[Doc], Floats2d]:
-    """Wrap a model of docs so that it never sees a doc without tokens; those get rows of zeros.
+    """Wrap a model that skips docs without tokens, so that those get rows of zeros.
 
-    inner: Model from docs to [docs, labels].
+    inner: Model from docs to [docs with tokens, labels].
     heads: Its layers that need to know the number of labels, by the name of their reference.
     """
     return Model(
@@ -109,6 +108,11 @@ def with_nonempty(inner: Model, heads: dict[str, Model]) -> Model[list[Doc], Flo
         dims={"nO": None},
         refs=heads,
     )
+
+
+def nonempty2ragged() -> Model[list[Floats2d], Ragged]:
+    """Concatenate the docs that have tokens; a pool of no tokens has no value."""
+    return Model("nonempty2ragged", _concatenate_nonempty)
 
 
 def _build_pool(name: Pooling, width: int | None) -> Model[Ragged, Floats2d]:
@@ -130,18 +134,32 @@ def _init(model: Model, X: list[Doc] | None = None, Y: Floats2d | None = None) -
 
 def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, Callable]:
     keep = [i for i, doc in enumerate(docs) if len(doc)]
-    if len(keep) == len(docs) and docs:
-        return model.layers[0](docs, is_train)
-    Y = model.ops.alloc2f(len(docs), model.get_dim("nO"))
     if not keep:
-        return Y, lambda dY: []
-    Y_keep, backprop_keep = model.layers[0]([docs[i] for i in keep], is_train)
+        return model.ops.alloc2f(len(docs), model.get_dim("nO")), lambda dY: []
+    # All docs go in: a listener has the vectors of exactly these.
+    Y_keep, backprop_keep = model.layers[0](docs, is_train)
+    if len(keep) == len(docs):
+        return Y_keep, backprop_keep
+    Y = model.ops.alloc2f(len(docs), model.get_dim("nO"))
     Y[keep] = Y_keep
 
     def backprop(dY: Floats2d) -> list[Doc]:
         return backprop_keep(dY[keep])
 
     return Y, backprop
+
+
+def _concatenate_nonempty(
+    model: Model, Xs: list[Floats2d], is_train: bool
+) -> tuple[Ragged, Callable]:
+    keep = [X for X in Xs if len(X)]
+    lengths = model.ops.asarray1i([len(X) for X in keep])
+
+    def backprop(dY: Ragged) -> list[Floats2d]:
+        dX_keep = iter(model.ops.unflatten(dY.dataXd, lengths))
+        return [next(dX_keep) if len(X) else model.ops.alloc2f(*X.shape) for X in Xs]
+
+    return Ragged(model.ops.flatten(keep), lengths), backprop
 
 
 def _heads(model: Model) -> list[Model]:
