@@ -6,7 +6,6 @@ from itertools import islice
 
 from spacy.training import Example
 from spacy.util import registry
-from transformers import AutoTokenizer
 
 
 @registry.batchers("goemotions.batch_by_wordpieces.v1")
@@ -43,9 +42,11 @@ def create_wordpiece_batcher(
 
 
 def _load_tokenizer(name: str) -> Callable:
+    from transformers import AutoTokenizer  # takes seconds, which only this batcher needs
+
     try:
         return AutoTokenizer.from_pretrained(name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"tokenizer {name!r} cannot be loaded. Expected the transformer's folder or its name "
             f"on the model hub: {str(error).splitlines()[0]}"

@@ -6,11 +6,8 @@ from typing import Any, Literal
 import torch
 from spacy.tokens import Doc, Span
 from spacy.util import registry
-from spacy_transformers.data_classes import FullTransformerBatch, WordpieceBatch
-from spacy_transformers.layers import TransformerModel
 from thinc.api import Model
 from thinc.layers.pytorchwrapper import forward as forward_torch
-from transformers.file_utils import ModelOutput
 
 
 @registry.architectures("goemotions.TransformerModel.v1")
@@ -20,7 +17,7 @@ def build_transformer(
     freeze_embeddings: bool = False,
     cpu_bf16: Literal["auto", "on", "off"] = "auto",
     mixed_precision: bool = False,
-) -> Model[list[Doc], FullTransformerBatch]:
+) -> Model:
     """Build spacy-transformers' TransformerModel with two savings for training on a CPU.
 
     name: Folder of a pretrained model, relative to where training runs, or its name on the hub.
@@ -32,9 +29,13 @@ def build_transformer(
         without them it is many times slower. Prediction stays in float32, so that scores do not
         depend on the processor.
     mixed_precision: Train in half precision on a GPU.
-    RETURNS: Model of docs, for the factory `transformer`.
+    RETURNS: Model from docs to a FullTransformerBatch, for the factory `transformer`.
     RAISES ValueError: At initialization, when there is no such folder and no such name.
     """
+    # Imported late: it takes seconds, which pipelines without a transformer need not spend.
+    from spacy_transformers.layers import TransformerModel
+    from transformers.utils import cached_file
+
     model = TransformerModel(name, get_spans, {"use_fast": True}, {}, mixed_precision, {})
     if cpu_bf16 == "on" or (cpu_bf16 == "auto" and has_bf16()):
         model.layers[0] = with_cpu_bf16(model.layers[0])
@@ -42,9 +43,10 @@ def build_transformer(
 
     def init(model: Model, X: Any = None, Y: Any = None) -> None:
         try:
-            initialize_pretrained(model, X, Y)
-        except OSError as error:
+            cached_file(name, "config.json")  # one request: without a network each costs 20 s
+        except (OSError, ValueError) as error:
             raise ValueError(_cannot_load(name, error)) from error
+        initialize_pretrained(model, X, Y)
         if freeze_embeddings:
             model.transformer.get_input_embeddings().requires_grad_(False)
 
@@ -58,15 +60,15 @@ def has_bf16() -> bool:
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def with_cpu_bf16(hf: Model[WordpieceBatch, ModelOutput]) -> Model[WordpieceBatch, ModelOutput]:
+def with_cpu_bf16(hf: Model) -> Model:
     """Return the layer with updates computed in bfloat16; weights and output stay float32."""
     convert_outputs = hf.attrs["convert_outputs"]
 
-    def forward(model: Model, X: WordpieceBatch, is_train: bool) -> tuple[ModelOutput, Callable]:
+    def forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable]:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_train):
             return forward_torch(model, X, is_train)
 
-    def convert(model: Model, XY: tuple, is_train: bool) -> tuple[ModelOutput, Callable]:
+    def convert(model: Model, XY: tuple, is_train: bool) -> tuple[Any, Callable]:
         X, Y = XY
         for key, value in Y.items():
             Y[key] = value.float()  # numpy has no bfloat16
@@ -76,7 +78,7 @@ def with_cpu_bf16(hf: Model[WordpieceBatch, ModelOutput]) -> Model[WordpieceBatc
     return Model(hf.name, forward, attrs=attrs, shims=hf.shims, dims={"nI": None, "nO": None})
 
 
-def _cannot_load(name: str, error: OSError) -> str:
+def _cannot_load(name: str, error: Exception) -> str:
     return (
         f"transformer {name!r} cannot be loaded. Expected a folder with the files of a pretrained "
         "model (python -m scripts.models minilm makes assets/models/minilm), or a name on the "
