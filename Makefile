@@ -16,6 +16,9 @@ run: $(VENV)/ready
 ifeq ($(DATA),goemotions)
 	$(BIN)/python -m scripts.assets $(if $(MIRROR),--mirror "$(MIRROR)")
 endif
+ifeq ($(CONFIG),bert)
+	$(BIN)/python -m scripts.models minilm
+endif
 	$(BIN)/python -m spacy project run all . --vars.data=$(DATA) --vars.config=$(CONFIG) --vars.seed=$(SEED)
 	$(BIN)/python -m scripts.summary $(PIPELINE) metrics/$(DATA)/$(CONFIG).json
 
