@@ -17,7 +17,7 @@ from spacy.tokens import DocBin
 
 from scripts.files import replacing
 
-PACKAGES = ("spacy", "thinc", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("spacy", "thinc", "numpy", "scipy", "scikit-learn", "torch", "transformers")
 
 
 def conditions(name: str, seed: int) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from spacy.tokens import DocBin
 
 from benchmarks.baseline import Tfidf, baseline
 from benchmarks.conditions import conditions, read_corpus
+from benchmarks.finetune import time_plain, time_project
 from benchmarks.preprocess import straightforward, with_checks
 from benchmarks.training import arms_of, time_steps
 from tests.conftest import ROOT
+from tests.tiny_transformer import save_tiny_transformer
 
 SAMPLE = ROOT / "assets" / "sample"
 
@@ -73,6 +75,16 @@ def test_every_arm_trains(project, monkeypatch):
     for changes in arms_of(ROOT / "configs" / "cnn.cfg").values():
         found = time_steps(ROOT / "configs" / "cnn.cfg", "checked", 2, changes)
         assert found["words_per_second"] > found["steps_per_second"] > 0
+
+
+@pytest.mark.slow
+def test_both_ways_to_fine_tune_update_the_same_posts(project, monkeypatch):
+    monkeypatch.chdir(project)
+    save_tiny_transformer(project / "assets" / "models" / "minilm")
+    for way in (time_project, time_plain):
+        found = way(ROOT / "configs" / "bert.cfg", "checked", 10)
+        assert found["posts_per_second"] > 0
+        assert found["peak_mb"] > 100
 
 
 def test_conditions_name_hardware_versions_and_command():
