@@ -6,6 +6,11 @@ import plugins.blas
 import plugins.decide
 import plugins.embed
 import plugins.losses
+import plugins.my_stream
+import plugins.shims
+import plugins.stream
 import plugins.textcat
 import plugins.tokenizer
-import plugins.transformer  # noqa: F401
+import plugins.torch_lstm
+import plugins.transformer
+import plugins.vocabulary  # noqa: F401
