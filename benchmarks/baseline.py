@@ -17,6 +17,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 from benchmarks.conditions import conditions, read_corpus, write_result
+from scripts.bootstrap import pack
 from scripts.files import hash_of
 from scripts.metrics import compute_metrics, macro_f1
 from scripts.thresholds import tune_thresholds
@@ -148,6 +149,7 @@ def _score(
             "corpus_sha256": hash_of(path),
             "training": {"seconds": best["seconds"]},
         },
+        "documents": {"truth": pack(truth > 0), "picked": pack(scores >= best["thresholds"])},
     }
 
 

@@ -1,13 +1,17 @@
-"""Put the experiments of a data set into one table: mean and deviation over seeds."""
+"""Put the experiments of a data set into one table, and say which are better than others."""
 
 import re
 import statistics
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy
 import srsly
 import typer
 from wasabi import msg
+
+from scripts.bootstrap import Floats, resample_macro_f1, unpack
 
 COLUMNS = {
     "macro-F1": ("macro_f1",),
@@ -23,6 +27,7 @@ COSTS = {
     "posts/s": (("docs_per_second",), 1, 0),
     "MB": (("conditions", "pipeline_mb"), 1, 1),
 }
+VERDICT = ("difference in macro-F1", "95 % interval", "P(better)", "verdict")
 SEED = re.compile(r"-seed\d+$")
 
 
@@ -35,19 +40,53 @@ def compare(folder: Path, split: str = "test") -> dict[str, dict[str, str]]:
         standard deviation (of the sample), then the means of the costs; "" where a file lacks one.
     RAISES ValueError: There are no metrics of that split.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        result = srsly.read_json(path)
-        stem = path.name.removesuffix(".json")
-        if "macro_f1" in result and stem.endswith(".test") == (split == "test"):
-            name = SEED.sub("", stem.removesuffix(".test"))
-            groups.setdefault(name, []).append(result)
-    if not groups:
-        raise ValueError(
-            f"{folder}: no metrics of {split}. Run python -m scripts.experiment first."
-        )
-    order = sorted(groups, key=lambda name: -statistics.mean(r["macro_f1"] for r in groups[name]))
-    return {name: _row(groups[name]) for name in order}
+    return {name: _row(list(runs.values())) for name, runs in _read(folder, split).items()}
+
+
+def differences(
+    folder: Path,
+    split: str = "test",
+    *,
+    reference: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, str]]:
+    """Say by how much experiments differ in macro-F1, by a paired bootstrap over the docs.
+
+    Every resample draws docs, scores each seed of both experiments on them, and takes the
+    difference of the means over seeds. Decisions are those that were made: thresholds stay fixed.
+
+    folder, split: As for compare.
+    reference: Experiment to compare the others with; each with the next lower one when None.
+    resamples, seed: Of the bootstrap.
+    RETURNS: By experiment, best first: what it is compared with, seeds of both, the difference on
+        all docs, the interval of the middle 95 % of the resamples, the share of them in which the
+        difference is above 0 (a tie is half a win), and the verdict: better or worse only if the
+        interval excludes 0.
+    RAISES ValueError: There are no such metrics, they are of different docs, or damaged.
+    SOURCE: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation.
+    """
+    groups = _read(folder, split)
+    if reference is not None and reference not in groups:
+        raise ValueError(f"--reference {reference}. Expected one of {', '.join(groups)}.")
+    _check_same_docs({path: run for runs in groups.values() for path, run in runs.items()})
+    names = list(groups)
+    pairs = (
+        pairwise(names)
+        if reference is None
+        else ((name, reference) for name in names if name != reference)
+    )
+    drawn: dict[str, Floats | str] = {
+        name: _resample(runs, resamples, seed) for name, runs in groups.items()
+    }
+    return {
+        one: {
+            "versus": other,
+            "seeds": f"{len(groups[one])} against {len(groups[other])}",
+            **_verdict(drawn[one], drawn[other]),
+        }
+        for one, other in pairs
+    }
 
 
 def as_markdown(rows: dict[str, dict[str, str]]) -> str:
@@ -56,6 +95,69 @@ def as_markdown(rows: dict[str, dict[str, str]]) -> str:
     lines = [header, ["---"] * len(header)]
     lines += [[name, *row.values()] for name, row in rows.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _read(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
+    """Return the runs of each experiment by file, the best experiment first."""
+    groups: dict[str, dict[Path, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        result = srsly.read_json(path)
+        stem = path.name.removesuffix(".json")
+        if "macro_f1" in result and stem.endswith(".test") == (split == "test"):
+            name = SEED.sub("", stem.removesuffix(".test"))
+            groups.setdefault(name, {})[path] = result
+    if not groups:
+        raise ValueError(
+            f"{folder}: no metrics of {split}. Run python -m scripts.experiment first."
+        )
+
+    def score(name: str) -> float:
+        return statistics.mean(run["macro_f1"] for run in groups[name].values())
+
+    return {name: groups[name] for name in sorted(groups, key=score, reverse=True)}
+
+
+def _check_same_docs(runs: dict[Path, dict[str, Any]]) -> None:
+    """Raise ValueError unless all runs that kept their decisions are of the same docs."""
+    first = None
+    for path, run in runs.items():
+        if "documents" not in run:
+            continue
+        found = (run["conditions"]["corpus_sha256"], list(run["per_label"]), run["docs"])
+        first = first or (path, found)
+        if found != first[1]:
+            raise ValueError(
+                f"{path} is of corpus {found[0][:12]} with {found[2]} docs and {len(found[1])} "
+                f"labels, {first[0]} of {first[1][0][:12]} with {first[1][2]} and "
+                f"{len(first[1][1])}. Expected the same: evaluate both on one corpus."
+            )
+
+
+def _resample(runs: dict[Path, dict[str, Any]], resamples: int, seed: int) -> Floats | str:
+    """Return macro-F1 by resample, the mean over seeds; a word on what is missing if it is."""
+    found = []
+    for path, run in runs.items():
+        if "documents" not in run:
+            return f"not compared: no decisions in {path.name}"
+        shape = run["docs"], len(run["per_label"])
+        try:
+            truth, picked = (unpack(run["documents"][key], *shape) for key in ("truth", "picked"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error} Evaluate again.") from error
+        found.append(resample_macro_f1(truth, picked, resamples=resamples, seed=seed))
+    return numpy.mean(found, axis=0)
+
+
+def _verdict(ours: Floats | str, theirs: Floats | str) -> dict[str, str]:
+    missing = next((found for found in (ours, theirs) if isinstance(found, str)), None)
+    if missing:
+        return dict.fromkeys(VERDICT, "") | {"verdict": missing}
+    difference, drawn = (ours - theirs)[0], (ours - theirs)[1:]
+    low, high = numpy.percentile(drawn, [2.5, 97.5])
+    wins = numpy.mean(drawn > 0) + numpy.mean(drawn == 0) / 2
+    verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    values = f"{difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{wins:.3f}", verdict
+    return dict(zip(VERDICT, values, strict=True))
 
 
 def _row(results: list[dict[str, Any]]) -> dict[str, str]:
@@ -83,24 +185,38 @@ def _value(result: dict[str, Any], path: tuple[str, ...]) -> float | None:
     return found
 
 
-def main(
-    data: Annotated[str, typer.Argument(help="Data set, a folder in metrics/")] = "goemotions",
-    split: Annotated[str, typer.Option(help="dev or test")] = "test",
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown")] = False,
-) -> None:
-    """Compare the experiments of a data set: mean and standard deviation over their seeds."""
-    try:
-        if split not in ("dev", "test"):
-            raise ValueError(f"--split {split}. Expected dev or test.")
-        rows = compare(Path("metrics") / data, split)
-    except ValueError as error:
-        msg.fail("Nothing to compare", str(error), exits=1)
+def _print(rows: dict[str, dict[str, str]], markdown: bool) -> None:
     if markdown:
-        print(as_markdown(rows))
+        print(as_markdown(rows) + "\n")
         return
     header = ("config", *next(iter(rows.values())))
     table = [(name, *row.values()) for name, row in rows.items()]
     msg.table(table, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
+
+
+def main(
+    data: Annotated[str, typer.Argument(help="Data set, a folder in metrics/")] = "goemotions",
+    split: Annotated[str, typer.Option(help="dev or test")] = "test",
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Config to compare the others with  [default: the next lower one]"),
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Of the paired bootstrap", min=100)] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the paired bootstrap", min=0)] = 0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown")] = False,
+) -> None:
+    """Compare the experiments of a data set: mean and deviation over seeds, and who is better."""
+    try:
+        if split not in ("dev", "test"):
+            raise ValueError(f"--split {split}. Expected dev or test.")
+        folder = Path("metrics") / data
+        rows = compare(folder, split)
+        against = differences(folder, split, reference=reference, resamples=resamples, seed=seed)
+    except ValueError as error:
+        msg.fail("Nothing to compare", str(error), exits=1)
+    _print(rows, markdown)
+    if against:
+        _print(against, markdown)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import typer
 from spacy.language import Language
 from wasabi import msg
 
+from scripts.bootstrap import pack
 from scripts.files import hash_of, replacing
 from scripts.metrics import compute_metrics
 from scripts.scores import load_pipeline, predict_scores
@@ -42,11 +43,12 @@ def evaluate(
     thresholds, global_threshold = stored_thresholds(nlp, model)
     found = predict_scores(nlp, corpus)
     groups = srsly.read_json(views) if views else {}
+    least = numpy.array([thresholds[label] for label in found.labels])
     metrics = compute_metrics(
         found.scores,
         found.truth,
         found.labels,
-        numpy.array([thresholds[label] for label in found.labels]),
+        least,
         global_threshold,
         groups,
         resamples=resamples,
@@ -55,6 +57,7 @@ def evaluate(
         **metrics,
         "docs_per_second": round(len(found.scores) / found.seconds, 1),
         "conditions": _conditions(nlp, model, corpus),
+        "documents": {"truth": pack(found.truth > 0), "picked": pack(found.scores >= least)},
     }
     with replacing(output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")

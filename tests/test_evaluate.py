@@ -7,6 +7,7 @@ import spacy
 from sklearn.metrics import f1_score
 from spacy.tokens import DocBin
 
+from scripts.bootstrap import unpack
 from scripts.decide import decide
 from scripts.evaluate import evaluate, print_table
 from scripts.files import hash_of
@@ -30,6 +31,8 @@ def test_evaluate_writes_what_scikit_learn_says_of_doc_emotions(pipeline, files,
     picked = [[label in nlp(doc.text)._.emotions for label in LABELS] for doc in references]
     assert result["macro_f1"] == pytest.approx(f1_score(truth, picked, average="macro"))
     assert result["docs"] == 8 and result["docs_per_second"] > 0
+    assert unpack(result["documents"]["truth"], 8, 3).tolist() == truth
+    assert unpack(result["documents"]["picked"], 8, 3).tolist() == picked
     assert set(result["views"]) == {"polarity"}
     assert json.loads(output.read_text()) == result
     conditions = result["conditions"]
@@ -38,6 +41,16 @@ def test_evaluate_writes_what_scikit_learn_says_of_doc_emotions(pipeline, files,
     assert conditions["seed"] == 0 and conditions["versions"]["spacy"] == spacy.__version__
     print_table(result)
     assert "macro-F1" in capsys.readouterr().out
+
+
+def test_the_decisions_kept_are_those_at_the_thresholds_per_label(pipeline, files, tmp_path):
+    nlp = spacy.load(pipeline)
+    nlp.get_pipe("decide").set({"joy": 0.0, "anger": 1.0, "neutral": 0.5}, 0.5)
+    nlp.to_disk(tmp_path / "pipeline")
+    output = tmp_path / "metrics.json"
+    result = evaluate(tmp_path / "pipeline", files["dev.spacy"], output, resamples=0)
+    picked = unpack(result["documents"]["picked"], 8, 3)
+    assert picked.sum(axis=0)[:2].tolist() == [8, 0]
 
 
 def test_a_pipeline_without_thresholds_is_refused_and_the_old_metrics_stay(files, tmp_path):
