@@ -5,21 +5,32 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
+import srsly
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.language import DEFAULT_CONFIG
 from spacy.schemas import ConfigSchemaTraining
-from spacy.util import load_config, load_model_from_config, registry, walk_dict
+from spacy.util import (
+    get_package_path,
+    is_package,
+    load_config,
+    load_model_from_config,
+    registry,
+    walk_dict,
+)
 from thinc.api import Config
 from wasabi import msg
 
 import plugins  # noqa: F401  registers what the configs name
 
+SOURCED_KEYS = ("source", "component", "replace_listeners")
 FREE_SECTIONS = ("paths", "system", "vars")  # keys there only serve ${references}
 
 
 def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
     """Compare a config with what spaCy makes of it; spaCy drops keys it does not know in silence.
+
+    Pipelines that components are taken from need not be there: check_sources looks for them.
 
     path: Config file.
     overrides: Values by dotted key, as after `spacy train`.
@@ -28,12 +39,14 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
     """
     try:
         config = load_config(path, overrides=overrides or {}, interpolate=False)
-        filled = load_model_from_config(config, auto_fill=True, validate=True).config
+        own = _without_sourced(config)
+        filled = load_model_from_config(own, auto_fill=True, validate=True).config
         final = filled.interpolate()
         registry.resolve(final["training"], schema=ConfigSchemaTraining, validate=True)
     except ValueError as error:  # ConfigValidationError and RegistryError are ValueErrors
         raise ValueError(f"{path}: {str(error).strip()}") from error
     known = [".".join(keys) for keys, _ in walk_dict(filled)]
+    known += [f"components.{name}.{key}" for name in _sourced(config) for key in SOURCED_KEYS]
     written = [".".join(keys) for keys, _ in walk_dict(config)]
     unread = _unreferenced(config, path.read_text(encoding="utf8"))
     problems = [_describe(key, known) for key in written if key not in known or key in unread]
@@ -44,6 +57,47 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
             f"{path}: initialize.init_tok2vec is set, but [pretraining] is empty. Expected a "
             "[pretraining] block: without one spaCy ignores the weights."
         )
+
+
+def check_sources(path: Path, overrides: dict[str, Any] | None = None) -> None:
+    """Check that every pipeline that a config takes components from is there and has them.
+
+    path, overrides: As for check_config.
+    RAISES ValueError: A pipeline is missing, or has no component of that name.
+    """
+    config = load_config(path, overrides=overrides or {}, interpolate=True)
+    for name in _sourced(config):
+        section = config["components"][name]
+        source, wanted = str(section["source"]), section.get("component", name)
+        meta = srsly.read_json(_folder_of(source, path) / "meta.json")
+        there = meta.get("components", meta["pipeline"])
+        if wanted not in there:
+            raise ValueError(f"{path}: {source} has no {wanted}. Expected one of {there}.")
+
+
+def _folder_of(source: str, path: Path) -> Path:
+    if (Path(source) / "meta.json").exists():
+        return Path(source)
+    if is_package(source):
+        return get_package_path(source)
+    hint = "Expected the folder of a pipeline or the name of an installed one."
+    if Path(source).parent == Path("assets/models"):
+        hint = f"Run python -m scripts.models {Path(source).name} first."
+    raise ValueError(f"{path}: no pipeline at {source}. {hint}")
+
+
+def _sourced(config: Config) -> list[str]:
+    """Return the components that come from another pipeline."""
+    return [name for name, section in config.get("components", {}).items() if "source" in section]
+
+
+def _without_sourced(config: Config) -> Config:
+    """Return a copy without the components that come from another pipeline."""
+    own, sourced = config.copy(), _sourced(config)
+    if sourced:
+        own["nlp"]["pipeline"] = [x for x in config["nlp"]["pipeline"] if x not in sourced]
+        own["components"] = {k: v for k, v in config["components"].items() if k not in sourced}
+    return own
 
 
 def _unreferenced(config: Config, text: str) -> set[str]:

@@ -11,7 +11,7 @@ from spacy.cli.train import train as spacy_train
 from spacy.util import is_package
 from wasabi import msg
 
-from scripts.check_config import check_config
+from scripts.check_config import check_config, check_sources
 from scripts.files import hash_of, replacing
 from scripts.gpu import use_gpu
 
@@ -34,6 +34,7 @@ def train(
     """
     overrides = dict(overrides or {})
     check_config(config, overrides)
+    check_sources(config, overrides)
     for key, value in overrides.items():
         if key.startswith("paths.") and value and not _exists(key, str(value)):
             raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
@@ -54,8 +55,8 @@ def train(
 
 
 def _exists(key: str, value: str) -> bool:
-    # Vectors may also be the name of an installed pipeline.
-    return Path(value).exists() or (key == "paths.vectors" and is_package(value))
+    # Vectors and components may also come from an installed pipeline, by its name.
+    return Path(value).exists() or (key in ("paths.vectors", "paths.source") and is_package(value))
 
 
 def main(
