@@ -7,7 +7,7 @@ import pytest
 import spacy
 from spacy.strings import hash_string
 from spacy.vectors import Vectors
-from thinc.api import NumpyOps, reduce_mean
+from thinc.api import NumpyOps, reduce_mean, set_dropout_rate
 from thinc.types import Ragged
 
 from plugins.embed import build_ngram_hash_embed, ngrams_of, with_ngrams
@@ -225,6 +225,28 @@ def test_projection_survives_bytes():
 def test_a_pipeline_without_vectors_is_told_where_they_come_from():
     with pytest.raises(ValueError, match=r"include_static_vectors is true, but.*--paths\.vectors"):
         embedded_with_vectors(NLP, "so good")
+
+
+def test_vectors_cannot_be_measured_on_no_text():
+    with pytest.raises(ValueError, match="No text with tokens in the data"):
+        embedded_with_vectors(nlp_with(VECTORS))
+
+
+def test_a_longer_vector_counts_no_more_than_a_short_one():
+    short, long = nlp_with(VECTORS), nlp_with({"good": [10, 20, -10], "soooo": [1, 0, 6]})
+    model, docs, _ = embedded_with_vectors(short, "soooo good")
+    longer = model.predict([long("soooo good")])
+    numpy.testing.assert_allclose(model.predict(docs)[0], longer[0], atol=1e-5)
+
+
+def test_dropout_drops_dimensions_of_the_projection_in_training_only():
+    model, docs, static = embedded_with_vectors(nlp_with(VECTORS), "soooo good bad")
+    set_dropout_rate(model, 0.5)
+    Y, _ = static(docs, True)
+    full = static.predict(docs).data
+    dropped = ~Y.data.any(axis=0)
+    assert 0 < dropped.sum() < 6
+    numpy.testing.assert_allclose(Y.data[:, ~dropped], 2 * full[:, ~dropped], rtol=1e-5)
 
 
 def test_vectors_of_another_width_or_none_are_refused_when_predicting():

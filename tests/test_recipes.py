@@ -14,21 +14,28 @@ import spacy
 
 from scripts.preprocess import preprocess
 from tests.conftest import ROOT
+from tests.test_assemble import make_source
 from tests.tiny_transformer import save_tiny_transformer
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENTRY_POINTS = {
-    "spacy": [str(Path(sys.executable).with_name("spacy"))],
-    "python -m spacy": [sys.executable, "-m", "spacy"],
+    "spacy": shlex.quote(str(Path(sys.executable).with_name("spacy"))),
+    "python -m spacy": f"{shlex.quote(sys.executable)} -m spacy",
 }
 ONE_STEP = "--training.max_steps 1 --training.eval_frequency 1"
 
 
 def train_lines(text: str) -> list[str]:
-    """Return the `spacy train` commands in the code blocks of a page, comments left out."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.split(" #")[0].strip() for line in lines if line.startswith("spacy train ")]
+    """Return the `spacy train` commands in the code blocks of a page, comments left out.
+
+    A block that writes files on the way is one command.
+    """
+    commands = []
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        lines = block.replace("\\\n", " ").splitlines()
+        found = [line.split(" #")[0].strip() for line in lines if line.startswith("spacy train ")]
+        commands += [block] if found and "<<" in block else found
+    return commands
 
 
 LINES: dict[str, str] = {}  # each once, by its page and number
@@ -62,6 +69,8 @@ def clone(tmp_path_factory) -> Path:
     preprocess(data, folder / "corpus" / "goemotions")
     save_tiny_transformer(folder / "assets" / "models" / "minilm")
     shutil.copytree(folder / "assets/models/minilm", folder / "roberta-base")
+    make_source(steps=1).to_disk(folder / "assets" / "models" / "en_core_web_sm")
+    make_source(vectors=True, steps=1).to_disk(folder / "assets" / "models" / "en_core_web_md")
     return folder
 
 
@@ -69,22 +78,19 @@ def clone(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_a_printed_line_trains(clone, line, entry_point):
-    arguments = shlex.split(line)[1:]
     environment = {**os.environ, "SPACY_CONFIG_OVERRIDES": ONE_STEP, "HF_HUB_OFFLINE": "1"}
+    command = re.sub("^spacy ", f"{ENTRY_POINTS[entry_point]} ", line, flags=re.MULTILINE)
     found = subprocess.run(
-        [*ENTRY_POINTS[entry_point], *arguments],
-        cwd=clone,
-        env=environment,
-        capture_output=True,
-        text=True,
+        ["bash", "-ec", command], cwd=clone, env=environment, capture_output=True, text=True
     )
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    arguments = shlex.split(line[line.index("spacy train ") :])
     output = arguments[arguments.index("--output") + 1]
     config = spacy.util.load_config(clone / output / "model-best" / "config.cfg")
     assert config["training"]["max_steps"] == 1
     for key, value in pairwise(arguments):
         if key.startswith("--components."):
-            found = config
+            resolved = config
             for part in key.removeprefix("--").split("."):
-                found = found[part]
-            assert str(found).lower() == value
+                resolved = resolved[part]
+            assert str(resolved).lower() == value
