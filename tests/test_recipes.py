@@ -9,6 +9,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy
 import pytest
 import spacy
 
@@ -70,7 +71,9 @@ def clone(tmp_path_factory) -> Path:
     save_tiny_transformer(folder / "assets" / "models" / "minilm")
     shutil.copytree(folder / "assets/models/minilm", folder / "roberta-base")
     make_source(steps=1).to_disk(folder / "assets" / "models" / "en_core_web_sm")
-    make_source(vectors=True, steps=1).to_disk(folder / "assets" / "models" / "en_core_web_md")
+    vectors = spacy.blank("en")
+    vectors.vocab.set_vector("happy", numpy.ones(300, dtype="float32"))
+    vectors.to_disk(folder / "assets" / "models" / "en_core_web_md")
     return folder
 
 
