@@ -5,7 +5,7 @@ import re
 import pytest
 import srsly
 
-from scripts.compare import as_markdown, compare
+from scripts.compare import as_markdown, compare, differences
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -32,3 +32,4 @@ def test_commands_and_links_of_a_page_exist(page):
 def test_the_results_table_is_what_the_metrics_say():
     readme = (ROOT / "README.md").read_text(encoding="utf8")
     assert as_markdown(compare(ROOT / "metrics" / "goemotions", "test")) in readme
+    assert as_markdown(differences(ROOT / "metrics" / "goemotions", "test")) in readme
