@@ -48,13 +48,13 @@ def init_vectors(
     RAISES ValueError: Bad input; names file, line, found, expected.
     """
     _check_arguments(source, output, mode, prune, truncate)
-    rows = check_vectors(source, mode, truncate)
+    check_vectors(source, mode, truncate)
     nlp = spacy.blank(lang)
     try:
         convert_vectors(
             nlp,
             source,
-            truncate=min(truncate, rows),
+            truncate=truncate,
             prune=prune,
             name=name or output.name,
             mode=mode,
@@ -74,10 +74,10 @@ def init_vectors(
     return {"rows": vectors.shape[0], "width": vectors.shape[1], "keys": vectors.n_keys}
 
 
-def check_vectors(source: Path, mode: Mode = "default", truncate: int = 0) -> int:
+def check_vectors(source: Path, mode: Mode = "default", truncate: int = 0) -> None:
     """Read a file of vectors once, in constant memory, and compare each line with the first.
 
-    RETURNS: Number of vectors, at most `truncate` if that is not 0.
+    truncate (vectors): Stop after so many; 0 reads all.
     RAISES ValueError: A line that is no vector, or more or fewer lines than the header says.
     """
     rows, width, count = None, 0, 0
@@ -95,13 +95,12 @@ def check_vectors(source: Path, mode: Mode = "default", truncate: int = 0) -> in
                 f"Expected {width}, as line 1 says."
             )
         count += 1
-        if truncate and count == truncate:
-            return count
+        if count == truncate:
+            return
         if rows is not None and count > rows:
             raise ValueError(f"{source}, line {number}: one more than the header's {rows} vectors.")
     if not count or (rows is not None and count < rows and not truncate):
         raise ValueError(f"{source}: {count} vectors. Expected {rows or 'at least 1'}.")
-    return count
 
 
 def read_lines(source: Path) -> Iterator[tuple[int, str]]:
