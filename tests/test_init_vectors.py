@@ -213,6 +213,7 @@ def test_only_a_pipeline_is_replaced(tmp_path):
     assert source.read_text() == TABLE
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_wrote_and_fails_with_a_sentence(tmp_path):
     done = run("init_vectors", vectors_file(tmp_path, "a.vec.gz"), tmp_path / "out")
     assert (done.returncode, "3 vectors of width 2 for 3 words" in done.stdout) == (0, True)
@@ -248,6 +249,7 @@ def test_every_source_gives_the_same_tokens(tmp_path):
         assert words == [["So", "good", "[NAME]"], ["so", "GOOD", "so", "bad"]] * 10, source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["default", "floret"])
 def test_trained_vectors_are_the_same_each_time_and_serve_all_cases(tmp_path, mode):
     hashes = []
@@ -263,6 +265,21 @@ def test_trained_vectors_are_the_same_each_time_and_serve_all_cases(tmp_path, mo
     first, second, other = (token.vector for token in nlp("good GOOD bad"))
     assert first.any() and first.tolist() == second.tolist() != other.tolist()
     assert srsly.read_json(tmp_path / "one" / "own" / "vectors.json")["tokens"] == 280
+
+
+def test_floret_gets_the_numbers_that_were_given_and_one_thread_by_default(tmp_path, monkeypatch):
+    given = {}
+
+    def stop(text, **arguments):
+        given.update(arguments)
+        raise ValueError("Enough.")
+
+    monkeypatch.setattr("scripts.train_vectors.floret.train_unsupervised", stop)
+    for changes, expected in (({}, (100, 5, 3, 1)), ({"epochs": 2, "threads": 4}, (100, 2, 3, 4))):
+        with pytest.raises(ValueError, match="Enough"):
+            train_vectors(raw_files(tmp_path), tmp_path / "own", **changes)
+        assert tuple(given[key] for key in ("dim", "epoch", "minCount", "thread")) == expected
+    assert not list(tmp_path.glob(".own*"))
 
 
 def test_only_frequent_words_have_vectors_in_a_table_and_cased_ones_their_own(tmp_path):
@@ -365,6 +382,7 @@ def test_coverage_refuses_what_it_cannot_measure(tmp_path, vectors):
         coverage(str(vectors), [corpus_file(tmp_path / "none.spacy", [])])
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(tmp_path, vectors):
     train = corpus_file(tmp_path / "train.spacy", ["so", "bad"])
     done = run("coverage", vectors, train, "--output", tmp_path / "report.json")
