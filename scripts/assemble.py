@@ -11,7 +11,7 @@ from spacy.util import get_sourced_components, load_config, load_model_from_conf
 from thinc.api import Config
 from wasabi import msg
 
-from scripts.check_config import check_config, check_sources
+from scripts.check_config import check_config, check_inputs
 from scripts.files import replacing
 
 
@@ -29,7 +29,7 @@ def assemble(
     """
     overrides = dict(overrides or {})
     check_config(config, overrides)
-    check_sources(config, overrides)
+    check_inputs(config, overrides)
     nlp, sources = _build(load_config(config, overrides=overrides, interpolate=False))
     with replacing(output) as temporary:
         nlp.to_disk(temporary)

@@ -24,13 +24,14 @@ from wasabi import msg
 import plugins  # noqa: F401  registers what the configs name
 
 SOURCED_KEYS = ("source", "component", "replace_listeners")
+PIPELINES = ("paths.source", "paths.emotions", "paths.vectors")  # folders, or names of packages
 FREE_SECTIONS = ("paths", "system", "vars")  # keys there only serve ${references}
 
 
 def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
     """Compare a config with what spaCy makes of it; spaCy drops keys it does not know in silence.
 
-    Pipelines that components are taken from need not be there: check_sources looks for them.
+    Pipelines that components are taken from need not be there: check_inputs looks for them.
 
     path: Config file.
     overrides: Values by dotted key, as after `spacy train`.
@@ -59,11 +60,11 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
         )
 
 
-def check_sources(path: Path, overrides: dict[str, Any] | None = None) -> None:
-    """Check that every pipeline that a config takes components from is there and has them.
+def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
+    """Check that every path given is there, and every component taken from another pipeline.
 
     path, overrides: As for check_config.
-    RAISES ValueError: A pipeline is missing, or has no component of that name.
+    RAISES ValueError: A file or pipeline is missing, or has no component of that name.
     """
     config = load_config(path, overrides=overrides or {}, interpolate=True)
     for name in _sourced(config):
@@ -73,6 +74,13 @@ def check_sources(path: Path, overrides: dict[str, Any] | None = None) -> None:
         there = meta.get("components", meta["pipeline"])
         if wanted not in there:
             raise ValueError(f"{path}: {source} has no {wanted}. Expected one of {there}.")
+    vectors = config.get("initialize", {}).get("vectors")
+    if vectors:
+        _folder_of(str(vectors), path)
+    for key, value in (overrides or {}).items():
+        is_file = key.startswith("paths.") and key not in PIPELINES and value
+        if is_file and not Path(str(value)).exists():
+            raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
 
 
 def _folder_of(source: str, path: Path) -> Path:

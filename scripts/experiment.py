@@ -14,7 +14,7 @@ from click.exceptions import NoSuchOption
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
-from scripts.check_config import check_config
+from scripts.check_config import check_config, check_inputs
 from scripts.decide import decide
 from scripts.evaluate import evaluate
 from scripts.files import remove, replacing
@@ -78,7 +78,6 @@ def experiment(
     if commit:
         check_index(run, splits)
     facts = _facts(run, overrides, splits, gpu_id)
-    remove(run.folder)
     result = _work(run, overrides, splits, gpu_id, facts)
     scores = {key: result[key] for key in ("macro_f1", "micro_f1")}
     said = f"macro-F1 {scores['macro_f1']:.3f}, micro-F1 {scores['micro_f1']:.3f} (dev)"
@@ -118,10 +117,9 @@ def check_run(
     if own:
         raise ValueError(f"{own[0]} is set by --data. Expected other keys.")
     check_config(run.config, {**overrides, **_paths(run)})
+    check_inputs(run.config, overrides)
     files = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json", "views.json"]
-    needed = [run.corpus / file for file in files]
-    needed += [Path(str(v)) for key, v in overrides.items() if key.startswith("paths.") and v]
-    for path in needed:
+    for path in (run.corpus / file for file in files):
         if not path.exists():
             raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
     use_gpu(gpu_id)
@@ -158,6 +156,9 @@ def _work(
 ) -> dict[str, Any]:
     trained, pipeline = run.folder / "trained", run.folder / "pipeline"
     train(run.config, trained, gpu_id=gpu_id, overrides={**overrides, **_paths(run)})
+    for path in run.folder.iterdir():
+        if path != trained:  # made from the model that was just replaced
+            remove(path)
     decide(trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
     results = {}
     for split in splits:

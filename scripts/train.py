@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.cli.train import train as spacy_train
-from spacy.util import is_package
 from wasabi import msg
 
-from scripts.check_config import check_config, check_sources
+from scripts.check_config import check_config, check_inputs
 from scripts.files import hash_of, replacing
 from scripts.gpu import use_gpu
 
@@ -34,10 +33,7 @@ def train(
     """
     overrides = dict(overrides or {})
     check_config(config, overrides)
-    check_sources(config, overrides)
-    for key, value in overrides.items():
-        if key.startswith("paths.") and value and not _exists(key, str(value)):
-            raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
+    check_inputs(config, overrides)
     use_gpu(gpu_id)
     start = time.perf_counter()
     with replacing(output) as temporary:
@@ -52,11 +48,6 @@ def train(
         for folder in (temporary, temporary / "model-best", temporary / "model-last"):
             (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
-
-
-def _exists(key: str, value: str) -> bool:
-    # Vectors and components may also come from an installed pipeline, by its name.
-    return Path(value).exists() or (key in ("paths.vectors", "paths.source") and is_package(value))
 
 
 def main(

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from scripts import assemble as assemble_script
 from scripts import train as train_script
 from scripts.assemble import assemble
-from scripts.check_config import check_config, check_sources
+from scripts.check_config import check_config, check_inputs
 from scripts.decide import decide
 from scripts.files import hash_of
 from scripts.train import train
@@ -295,15 +295,25 @@ def test_keys_are_checked_where_no_source_is(config):
     with pytest.raises(ValueError, match=r"nothing reads components\.tagger\.sourc\b"):
         check_config(config, {**gone, "components.tagger.sourc": "x"})
     with pytest.raises(ValueError, match="no pipeline at gone"):
-        check_sources(config, gone)
+        check_inputs(config, gone)
 
 
 def test_a_source_may_be_an_installed_package(monkeypatch, source):
     monkeypatch.setattr("scripts.check_config.is_package", lambda name: name == "tiny_sm")
     monkeypatch.setattr("scripts.check_config.get_package_path", lambda name: source)
-    check_sources(SOURCED, {"paths.source": "tiny_sm"})
+    check_inputs(SOURCED, {"paths.source": "tiny_sm"})
     with pytest.raises(ValueError, match="no pipeline at tiny_md"):
-        check_sources(SOURCED, {"paths.source": "tiny_md"})
+        check_inputs(SOURCED, {"paths.source": "tiny_md"})
+
+
+def test_vectors_may_be_a_folder_or_an_installed_package(monkeypatch, source):
+    monkeypatch.setattr("scripts.check_config.is_package", lambda name: name == "tiny_sm")
+    monkeypatch.setattr("scripts.check_config.get_package_path", lambda name: source)
+    cnn = ROOT / "configs" / "cnn.cfg"
+    for vectors in ("tiny_sm", str(source), None):
+        check_inputs(cnn, {"paths.vectors": vectors})
+    with pytest.raises(ValueError, match="no pipeline at tiny_md"):
+        check_inputs(cnn, {"paths.vectors": "tiny_md"})
 
 
 def test_sourced_trains_exactly_what_cnn_trains():

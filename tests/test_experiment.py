@@ -43,6 +43,11 @@ def fake_check(config, overrides):
         raise ValueError("training.dropuot: no such key")
 
 
+def fake_inputs(config, overrides):
+    if "paths.vectors" in overrides:
+        raise ValueError("x: no such file")
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A git repository with a config and a corpus; training is played by fakes."""
@@ -61,6 +66,7 @@ def project(tmp_path, monkeypatch):
         ("decide", fake_decide),
         ("evaluate", fake_evaluate),
         ("check_config", fake_check),
+        ("check_inputs", fake_inputs),
     ]:
         monkeypatch.setattr(module, name, fake)
     return tmp_path
@@ -212,6 +218,25 @@ def test_bad_input_is_refused_before_anything_is_deleted(
     with pytest.raises(ValueError, match=found):
         experiment(config, **{"data": "tiny", "force": True, **settings})
     assert kept.exists()
+
+
+def test_failed_training_keeps_the_run_that_force_would_replace(project, monkeypatch):
+    experiment("cnn", data="tiny")
+    before = {path: path.read_text() for path in project.rglob("t*/*/*.json")}
+    write(project / "training" / "tiny" / "cnn" / "wheel" / "a.whl")
+
+    def train(*arguments, **settings):
+        raise ValueError("no such model")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", train)
+        with pytest.raises(ValueError, match="no such model"):
+            experiment("cnn", data="tiny", force=True)
+    assert (project / "training" / "tiny" / "cnn" / "wheel" / "a.whl").exists()
+    assert {path: path.read_text() for path in project.rglob("t*/*/*.json")} == before != {}
+    experiment("cnn", data="tiny", force=True)
+    folder = project / "training" / "tiny" / "cnn"
+    assert sorted(path.name for path in folder.iterdir()) == ["pipeline", "trained"]
 
 
 def test_failed_work_leaves_no_metrics(project, monkeypatch):
