@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 UNKNOWN = 0  # row of the embedding; the words follow
+KNOWN_STD = 0.3  # of the numbers in a pretrained vector; a longer one would saturate the LSTM
 
 
 @registry.architectures("mine.PyTorchBiLSTMTextcat.v1")
@@ -37,7 +38,8 @@ def build_torch_bilstm_textcat(
     depth (layers): Of the LSTM.
     dropout (0 to 1): Rate while training, after the embedding, between the layers of the LSTM and
         before the linear layer. spaCy's training.dropout does not reach PyTorch.
-    include_static_vectors: Start known words from nlp.vocab.vectors; training changes them.
+    include_static_vectors: Start known words from the directions of nlp.vocab.vectors; training
+        changes them.
     n_labels: Refuse data with another number of labels; inferred from the data when None.
     RETURNS ([docs, labels]): Scores in 0 to 1. A text without tokens scores 0 on every label,
         whatever else is in the batch, and teaches nothing.
@@ -168,8 +170,9 @@ def _start_from_vectors(embedding: nn.Embedding, words: list[str], docs: list[Do
         )
     vocab = docs[0].vocab
     for row, word in enumerate(words, start=UNKNOWN + 1):
-        if vocab.has_vector(word):
-            embedding.weight.data[row] = torch.tensor(to_numpy(vocab.get_vector(word)))
+        vector = torch.tensor(to_numpy(vocab.get_vector(word)))  # zeros if it has none
+        if vector.any():
+            embedding.weight.data[row] = vector * (KNOWN_STD * width**0.5 / vector.norm())
 
 
 def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, Callable]:
