@@ -10,6 +10,7 @@ import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.language import DEFAULT_CONFIG
 from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import DocBin
 from spacy.util import (
     get_package_path,
     is_package,
@@ -18,6 +19,7 @@ from spacy.util import (
     registry,
     walk_dict,
 )
+from spacy.vocab import Vocab
 from thinc.api import Config
 from wasabi import msg
 
@@ -61,10 +63,11 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
 
 
 def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
-    """Check that every path given is there, and every component taken from another pipeline.
+    """Check that every path given is there, with the labels and components that are wanted of it.
 
     path, overrides: As for check_config.
-    RAISES ValueError: A file or pipeline is missing, or has no component of that name.
+    RAISES ValueError: A file or pipeline is missing, a pipeline has no component of that name, or
+        the labels file has others than the training data.
     """
     config = load_config(path, overrides=overrides or {}, interpolate=True)
     for name in _sourced(config):
@@ -81,6 +84,22 @@ def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
         is_file = key.startswith("paths.") and key not in PIPELINES and value
         if is_file and not Path(str(value)).exists():
             raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
+    files = config.get("paths", {})
+    _check_labels(Path(str(files.get("train"))), Path(str(files.get("labels"))))
+
+
+def _check_labels(corpus: Path, labels: Path) -> None:
+    """Raise ValueError if a .json of labels has not those of a .spacy corpus; spaCy would not."""
+    if not (corpus.suffix == ".spacy" and labels.suffix == ".json"):
+        return
+    if not (corpus.is_file() and labels.is_file()):
+        return
+    docs = DocBin().from_disk(corpus).get_docs(Vocab())
+    found = next((list(doc.cats) for doc in docs if doc.cats), [])
+    differ = sorted(set(found) ^ set(srsly.read_json(labels)))
+    if differ:
+        has, lacks = (corpus, labels) if differ[0] in found else (labels, corpus)
+        raise ValueError(f"{has} has label {differ[0]!r}, {lacks} has not. Run preprocess again.")
 
 
 def _folder_of(source: str, path: Path) -> Path:

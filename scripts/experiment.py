@@ -117,11 +117,11 @@ def check_run(
     if own:
         raise ValueError(f"{own[0]} is set by --data. Expected other keys.")
     check_config(run.config, {**overrides, **_paths(run)})
-    check_inputs(run.config, overrides)
     files = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json", "views.json"]
     for path in (run.corpus / file for file in files):
         if not path.exists():
             raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
+    check_inputs(run.config, {**overrides, **_paths(run)})
     use_gpu(gpu_id)
     if not force:
         _check_free(run, splits)

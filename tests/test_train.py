@@ -126,3 +126,21 @@ def test_bad_overrides_are_refused_before_anything_is_touched(tmp_path, override
     with pytest.raises(ValueError, match=message):
         train(CONFIG, output, overrides=overrides)
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda old: old[1:], r"train\.spacy has label 'admiration', .*labels\.json has not"),
+        (
+            lambda labels: [*labels, "zeal"],
+            r"labels\.json has label 'zeal', .*train\.spacy has not",
+        ),
+    ],
+)
+def test_labels_that_disagree_with_the_data_are_refused(corpus, tmp_path, change, message):
+    labels = tmp_path / "labels.json"
+    srsly.write_json(labels, change(srsly.read_json(corpus / "labels.json")))
+    with pytest.raises(ValueError, match=message):
+        train(CONFIG, tmp_path / "out", overrides=paths_of(corpus) | {"paths.labels": str(labels)})
+    assert not (tmp_path / "out").exists()
