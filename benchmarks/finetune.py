@@ -10,7 +10,8 @@ import typer
 from spacy.schemas import ConfigSchemaTraining
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import create_train_batches
-from spacy.util import load_config, registry, resolve_dot_names
+from spacy.util import load_config, load_model_from_config, registry, resolve_dot_names
+from thinc.api import fix_random_seed
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 from wasabi import msg
@@ -56,14 +57,12 @@ def time_project(config: Path, data: str, steps: int) -> dict[str, float]:
 
 def time_plain(config: Path, data: str, steps: int) -> dict[str, float]:
     """Time a loop that a PyTorch user would write: mean of the tokens, a linear layer, AdamW."""
-    nlp, _, batches = _set_up(config, data, steps)
+    nlp, _, batches = _set_up(config, data, steps, initialize=False)
     settings = nlp.config.interpolate()["components"]["transformer"]["model"]
     tokenizer = AutoTokenizer.from_pretrained(settings["name"])
     model = AutoModel.from_pretrained(settings["name"])
     model.get_input_embeddings().requires_grad_(not settings["freeze_embeddings"])
-    linear = torch.nn.Linear(
-        model.config.hidden_size, len(nlp.get_pipe("textcat_multilabel").labels)
-    )
+    linear = torch.nn.Linear(model.config.hidden_size, len(batches[0][0].reference.cats))
     weights = [p for p in (*model.parameters(), *linear.parameters()) if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-4)
     model.train()
@@ -83,11 +82,16 @@ def time_plain(config: Path, data: str, steps: int) -> dict[str, float]:
     return _time(update, batches)
 
 
-def _set_up(config: Path, data: str, steps: int) -> tuple[Any, dict[str, Any], list[list]]:
+def _set_up(
+    config: Path, data: str, steps: int, *, initialize: bool = True
+) -> tuple[Any, dict[str, Any], list[list]]:
     corpus = Path("corpus") / data
     paths = {"train": "train.spacy", "dev": "dev.spacy", "labels": "labels.json"}
     overrides = {f"paths.{key}": str(corpus / name) for key, name in paths.items()}
-    nlp = init_nlp(load_config(config, overrides=overrides, interpolate=False))
+    loaded = load_config(config, overrides=overrides, interpolate=False)
+    # The plain loop has a transformer of its own, and no memory for a second one.
+    nlp = init_nlp(loaded) if initialize else load_model_from_config(loaded, auto_fill=True)
+    fix_random_seed(nlp.config.interpolate()["training"]["seed"])  # the same batches for both
     settings = nlp.config.interpolate()
     training = registry.resolve(settings["training"], schema=ConfigSchemaTraining)
     (reader,) = resolve_dot_names(settings, [training["train_corpus"]])

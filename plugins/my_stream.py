@@ -69,5 +69,10 @@ def _parse(where: str, raw: bytes, labels: list[str]) -> tuple[str, list[str]]:
 def _labels_beside(folder: Path) -> list[str]:
     for name in LABEL_FILES:
         if (folder / name).exists():
-            return (folder / name).read_text(encoding="utf8").splitlines()
+            labels = (folder / name).read_text(encoding="utf-8-sig").splitlines()
+            if not all(labels) or len(set(labels)) != len(labels):
+                raise ValueError(
+                    f"{folder / name}: {labels}. Expected a label per line, each once."
+                )
+            return labels
     raise ValueError(f"{folder}: no labels. Expected {' or '.join(LABEL_FILES)} there.")

@@ -32,8 +32,9 @@ def create_stream(
 ) -> Callable[[Language], Iterator[Example]]:
     """Create a reader that holds a few posts at a time; use it with `training.max_epochs = -1`.
 
-    path: File, folder (searched to its depths, in the order of names) or list of them. TSV is
-        `text<TAB>label ids<TAB>id` without header; JSONL has "text" and a list "labels".
+    path: File, folder (searched to its depths, in the order of names, but not what is hidden by a
+        dot) or list of them. TSV is `text<TAB>label ids<TAB>id` without header; JSONL has "text"
+        and a list "labels".
     labels: Labels file, see goemotions.LabelsFile.v1. Every label is set on every doc.
     shuffle_buffer (posts): Draw at random from so many; 0 keeps the order. Each pass has another
         order, decided by the seed.
@@ -230,8 +231,14 @@ def _files(paths: list[Path]) -> list[Path]:
     files = []
     for path in paths:
         inside = path.rglob("*") if path.is_dir() else [path]
-        found = sorted(file for file in inside if file.name.endswith(SUFFIXES) and file.is_file())
+        files_inside = (file for file in inside if file.name.endswith(SUFFIXES) and file.is_file())
+        found = sorted(file for file in files_inside if not _is_hidden(file.relative_to(path)))
         if not found:
             raise ValueError(f"{path}: no file to stream. Expected {', '.join(SUFFIXES)}.")
         files += found
     return files
+
+
+def _is_hidden(path: Path) -> bool:
+    # Such as .ipynb_checkpoints, which holds copies.
+    return any(part.startswith(".") for part in path.parts)

@@ -37,20 +37,25 @@ def build_transformer(
     from transformers.utils import cached_file
 
     model = TransformerModel(name, get_spans, {"use_fast": True}, {}, mixed_precision, {})
+    initialize_pretrained, transform = model.init, model._func
     if cpu_bf16 == "on" or (cpu_bf16 == "auto" and has_bf16()):
         model.layers[0] = with_cpu_bf16(model.layers[0])
-    initialize_pretrained = model.init
 
     def init(model: Model, X: Any = None, Y: Any = None) -> None:
+        if model.attrs["has_transformer"]:
+            return
         try:
             cached_file(name, "config.json")  # one request: without a network each costs 20 s
+            initialize_pretrained(model, X, Y)
         except (OSError, ValueError) as error:
             raise ValueError(_cannot_load(name, error)) from error
-        initialize_pretrained(model, X, Y)
-        if freeze_embeddings:
-            model.transformer.get_input_embeddings().requires_grad_(False)
 
-    model.init = init
+    def forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Any, Callable]:
+        if is_train and freeze_embeddings:  # here, so that it holds for a loaded model too
+            model.transformer.get_input_embeddings().requires_grad_(False)
+        return transform(model, docs, is_train)
+
+    model.init, model._func = init, forward
     return model
 
 

@@ -12,7 +12,7 @@ from thinc.api import Config
 from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
-from scripts.files import replacing
+from scripts.files import check_output, replacing
 
 
 def assemble(
@@ -30,6 +30,9 @@ def assemble(
     overrides = dict(overrides or {})
     check_config(config, overrides)
     check_inputs(config, overrides)
+    parts = load_config(config, overrides=overrides, interpolate=True)["components"].values()
+    inputs = [Path(str(section["source"])) for section in parts if "source" in section]
+    check_output(output, "pipeline", ["meta.json"], inputs)
     nlp, sources = _build(load_config(config, overrides=overrides, interpolate=False))
     with replacing(output) as temporary:
         nlp.to_disk(temporary)

@@ -1,5 +1,6 @@
 """Check that every key of a config and every override is one that spaCy will use."""
 
+import configparser
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from spacy.cli._util import parse_config_overrides
 from spacy.language import DEFAULT_CONFIG
 from spacy.schemas import ConfigSchemaTraining
 from spacy.tokens import DocBin
+from spacy.training.corpus import walk_corpus
 from spacy.util import (
     get_package_path,
     is_package,
@@ -26,7 +28,7 @@ from wasabi import msg
 import plugins  # noqa: F401  registers what the configs name
 
 SOURCED_KEYS = ("source", "component", "replace_listeners")
-PIPELINES = ("paths.source", "paths.emotions", "paths.vectors")  # folders, or names of packages
+PIPELINES = ("source", "emotions", "vectors")  # folders, or names of packages
 FREE_SECTIONS = ("paths", "system", "vars")  # keys there only serve ${references}
 
 
@@ -46,7 +48,7 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
         filled = load_model_from_config(own, auto_fill=True, validate=True).config
         final = filled.interpolate()
         registry.resolve(final["training"], schema=ConfigSchemaTraining, validate=True)
-    except ValueError as error:  # ConfigValidationError and RegistryError are ValueErrors
+    except (ValueError, configparser.Error) as error:  # spaCy's own are ValueErrors
         raise ValueError(f"{path}: {str(error).strip()}") from error
     known = [".".join(keys) for keys, _ in walk_dict(filled)]
     known += [f"components.{name}.{key}" for name in _sourced(config) for key in SOURCED_KEYS]
@@ -80,21 +82,19 @@ def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
     vectors = config.get("initialize", {}).get("vectors")
     if vectors:
         _folder_of(str(vectors), path)
-    for key, value in (overrides or {}).items():
-        is_file = key.startswith("paths.") and key not in PIPELINES and value
-        if is_file and not Path(str(value)).exists():
-            raise ValueError(f"--{key} {value}: no such file. Run preprocess first.")
     files = config.get("paths", {})
+    for key, value in files.items():
+        if value and key not in PIPELINES and not Path(str(value)).exists():
+            raise ValueError(f"{path}: --paths.{key} {value}: no such file. Run preprocess first.")
     _check_labels(Path(str(files.get("train"))), Path(str(files.get("labels"))))
 
 
 def _check_labels(corpus: Path, labels: Path) -> None:
     """Raise ValueError if a .json of labels has not those of a .spacy corpus; spaCy would not."""
-    if not (corpus.suffix == ".spacy" and labels.suffix == ".json"):
+    files = walk_corpus(corpus, ".spacy") if corpus.suffix == ".spacy" else []
+    if not files or labels.suffix != ".json":
         return
-    if not (corpus.is_file() and labels.is_file()):
-        return
-    docs = DocBin().from_disk(corpus).get_docs(Vocab())
+    docs = DocBin().from_disk(files[0]).get_docs(Vocab())
     found = next((list(doc.cats) for doc in docs if doc.cats), [])
     differ = sorted(set(found) ^ set(srsly.read_json(labels)))
     if differ:

@@ -28,7 +28,7 @@ COSTS = {
     "MB": (("conditions", "pipeline_mb"), 1, 1),
 }
 VERDICT = ("difference in macro-F1", "95 % interval", "P(better)", "verdict")
-SEED = re.compile(r"-seed\d+$")
+SEED = re.compile(r"-seed\d+(?=-|$)")
 
 
 def compare(folder: Path, split: str = "test") -> dict[str, dict[str, str]]:
@@ -97,15 +97,28 @@ def as_markdown(rows: dict[str, dict[str, str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def repeated(folder: Path, split: str = "test") -> dict[Path, Path]:
+    """Return runs of a config and seed that another file has too; they count once.
+
+    RETURNS: By file that is left out, the one that counts.
+    """
+    found = {}
+    for runs in _groups(folder, split).values():
+        first: dict[int, Path] = {}
+        for path, run in runs.items():
+            seed = run.get("conditions", {}).get("seed")
+            if seed is not None and first.setdefault(seed, path) != path:
+                found[path] = first[seed]
+    return found
+
+
 def _read(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
     """Return the runs of each experiment by file, the best experiment first."""
-    groups: dict[str, dict[Path, dict[str, Any]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        result = srsly.read_json(path)
-        stem = path.name.removesuffix(".json")
-        if "macro_f1" in result and stem.endswith(".test") == (split == "test"):
-            name = SEED.sub("", stem.removesuffix(".test"))
-            groups.setdefault(name, {})[path] = result
+    again = repeated(folder, split)
+    groups = {
+        name: {path: run for path, run in runs.items() if path not in again}
+        for name, runs in _groups(folder, split).items()
+    }
     if not groups:
         raise ValueError(
             f"{folder}: no metrics of {split}. Run python -m scripts.experiment first."
@@ -115,6 +128,18 @@ def _read(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
         return statistics.mean(run["macro_f1"] for run in groups[name].values())
 
     return {name: groups[name] for name in sorted(groups, key=score, reverse=True)}
+
+
+def _groups(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
+    """Return the runs by their names without the seed."""
+    groups: dict[str, dict[Path, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        result = srsly.read_json(path)
+        stem = path.name.removesuffix(".json")
+        if "macro_f1" in result and stem.endswith(".test") == (split == "test"):
+            name = SEED.sub("", stem.removesuffix(".test"))
+            groups.setdefault(name, {})[path] = result
+    return groups
 
 
 def _check_same_docs(runs: dict[Path, dict[str, Any]]) -> None:
@@ -214,6 +239,8 @@ def main(
         against = differences(folder, split, reference=reference, resamples=resamples, seed=seed)
     except ValueError as error:
         msg.fail("Nothing to compare", str(error), exits=1)
+    for path, first in repeated(folder, split).items():
+        msg.warn(f"{path} is left out: of the seed of {first}")
     _print(rows, markdown)
     if against:
         _print(against, markdown)

@@ -106,7 +106,9 @@ def print_report(report: dict[str, Any]) -> None:
 def main(
     vectors: Annotated[str, typer.Argument(help="Pipeline folder or package with vectors")],
     corpora: Annotated[list[Path], typer.Argument(help="One or more .spacy files")],
-    output: Annotated[Path | None, typer.Option(help="JSON to write as well")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="JSON to write as well", dir_okay=False)
+    ] = None,
     top: Annotated[int, typer.Option(help="How many missing words to print", min=0)] = 10,
 ) -> None:
     """Report how many tokens and words of a corpus have a vector, and which do not."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from wasabi import msg
 
-from scripts.files import replacing
+from scripts.files import check_output, replacing
 from scripts.scores import load_pipeline, predict_scores
 from scripts.thresholds import Method, Objective, tune_thresholds
 
@@ -31,6 +31,7 @@ def decide(
     RETURNS: thresholds per label, global_threshold, settings.
     RAISES ValueError: The model or the corpus cannot be used.
     """
+    check_output(output, "pipeline", ["meta.json"], [model, corpus])
     nlp = load_pipeline(model, gpu_id)
     if "decide" in nlp.pipe_names:
         nlp.remove_pipe("decide")

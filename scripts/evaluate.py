@@ -17,7 +17,15 @@ from scripts.files import hash_of, replacing
 from scripts.metrics import compute_metrics
 from scripts.scores import load_pipeline, predict_scores
 
-PACKAGES = ("spacy", "thinc", "numpy", "scikit-learn", "torch")
+PACKAGES = (
+    "spacy",
+    "thinc",
+    "numpy",
+    "scikit-learn",
+    "torch",
+    "transformers",
+    "spacy-transformers",
+)
 
 
 def evaluate(
@@ -132,7 +140,7 @@ _COLUMNS = {
 def main(
     model: Annotated[Path, typer.Argument(help="Pipeline with tuned thresholds")],
     corpus: Annotated[Path, typer.Argument(help="Corpus as .spacy")],
-    output: Annotated[Path, typer.Argument(help="JSON to write")],
+    output: Annotated[Path, typer.Argument(help="JSON to write", dir_okay=False)],
     views: Annotated[Path | None, typer.Option(help="JSON of label groups", exists=True)] = None,
     gpu_id: Annotated[int, typer.Option(help="GPU to use, -1 for the CPU", min=-1)] = -1,
     resamples: Annotated[

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path: File or folder to write. What stands there stays until the new one is complete. Left-overs
         of a killed run are removed first.
     RETURNS: Path to write to, not yet existing; its parent exists.
+    RAISES ValueError: A file would replace a folder.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -25,12 +26,33 @@ def replacing(path: Path) -> Iterator[Path]:
     remove(previous)
     try:
         yield temporary
+        if path.is_dir() and not temporary.is_dir():
+            raise ValueError(f"Output {path}: a folder. Expected the name of a file.")
         if path.is_dir():
             path.rename(previous)
         temporary.replace(path)
         remove(previous)
     finally:
         remove(temporary)
+
+
+def check_output(
+    output: Path, what: str, parts: Iterable[str], inputs: Iterable[Path] = ()
+) -> None:
+    """Check that a folder would replace nothing but an earlier output of its kind.
+
+    what: Name of the kind, e.g. "pipeline".
+    parts: Names of files; an earlier output has one of them at least.
+    inputs: What is read to make the output.
+    RAISES ValueError: It would replace an input, or something else.
+    """
+    for path in inputs:
+        if output.resolve() in (path.resolve(), *path.resolve().parents):
+            raise ValueError(f"Output {output} would replace the input {path}. Expected another.")
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not any((output / part).exists() for part in parts):
+        raise ValueError(f"Output {output}: no {what}. Expected a new folder or an old {what}.")
 
 
 def remove(path: Path) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import numpy
-import spacy
 import typer
 from spacy.training.initialize import convert_vectors
 from spacy.vectors import Vectors
+from spacy.vocab import Vocab
 from tqdm import tqdm
 from wasabi import msg
 
-from scripts.files import replacing
+from scripts.files import check_output, replacing
+from scripts.lang import blank
 
 Mode = Literal["default", "floret"]
 SUFFIXES = (".vec", ".txt", ".floret")  # also with .gz or .zip after them, or .zip alone
@@ -49,13 +50,13 @@ def init_vectors(
     """
     _check_arguments(source, output, mode, prune, truncate)
     check_vectors(source, mode, truncate)
-    nlp = spacy.blank(lang)
+    nlp = blank(lang)
     try:
         convert_vectors(
             nlp,
             source,
             truncate=truncate,
-            prune=prune,
+            prune=-1,  # by _prune, since this would take the first rows for the frequent words
             name=name or output.name,
             mode=mode,
             # Only a floret table keeps its attribute when saved; others look up ORTH again.
@@ -67,6 +68,9 @@ def init_vectors(
     bad = numpy.flatnonzero(~numpy.isfinite(vectors.data).all(axis=1))
     if len(bad):
         raise ValueError(f"{source}: {len(bad)} vectors with nan or inf. Expected finite numbers.")
+    if prune > 0:
+        _prune(nlp.vocab, prune)
+        vectors = nlp.vocab.vectors
     if lower and mode == "default":
         _add_cases(vectors)
     with replacing(output) as temporary:
@@ -175,6 +179,15 @@ def _read_header(source: Path, line: str, mode: Mode) -> tuple[int | None, int]:
     return rows, width
 
 
+def _prune(vocab: Vocab, size: int) -> None:
+    """Keep the vectors of the first words of the file, which are the frequent ones."""
+    # spaCy ranks words by probability, equals by row, and removing repeated rows shuffles the rest.
+    ranks = {word: -float(rank) for rank, word in enumerate(vocab.strings)}
+    vocab.lookups.add_table("lexeme_prob", ranks)
+    vocab.prune_vectors(size)
+    vocab.lookups.remove_table("lexeme_prob")
+
+
 def _add_cases(vectors: Vectors) -> None:
     """Let the capitalised forms of words share their vectors, unless they have their own."""
     for key, row in list(vectors.key2row.items()):
@@ -216,10 +229,7 @@ def _check_arguments(source: Path, output: Path, mode: Mode, prune: int, truncat
             f"{source}: Expected a name in {', '.join(SUFFIXES)}, also packed as .gz or .zip; "
             "a binary .bin holds no text."
         )
-    if output.exists() and not (output / "meta.json").exists():
-        raise ValueError(f"Output {output}: no pipeline. Expected a new folder or an old pipeline.")
-    if output.resolve() in source.resolve().parents:
-        raise ValueError(f"Output {output} would replace the input {source}. Expected another.")
+    check_output(output, "pipeline", ["meta.json"], [source])
     if mode == "floret" and (prune >= 0 or truncate):
         raise ValueError("--prune and --truncate do not apply to --mode floret, a table of hashes.")
     if prune == 0 or prune < -1 or truncate < 0:

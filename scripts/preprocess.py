@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import re
 import sys
 from array import array
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy
-import spacy
 import typer
 from spacy.language import Language
 from spacy.tokens import DocBin
@@ -23,7 +21,8 @@ from tqdm import tqdm
 from wasabi import msg
 
 from plugins.tokenizer import create_tokenizer
-from scripts.files import replacing
+from scripts.files import check_output, replacing
+from scripts.lang import blank
 from scripts.posts import Format, Layout, Problems, digest, find_split, read_labels, read_posts
 
 PLACEHOLDERS = ["[NAME]", "[RELIGION]"]
@@ -106,22 +105,13 @@ def preprocess(
 def _check_arguments(
     source: Path, output: Path, lang: str, layout: Layout, shard_size: int
 ) -> None:
-    here, there = source.resolve(), output.resolve()
-    if here == there or there in here.parents:
-        raise ValueError(f"Output {output} would replace the input {source}. Expected another.")
-    known = {f"{name}.spacy" for name in ("train", "dev", "test")} | {"report.json"}
-    if output.exists() and (
-        not output.is_dir() or (any(output.iterdir()) and not known & set(os.listdir(output)))
-    ):
-        raise ValueError(f"Output {output}: no corpus. Expected a new folder or an old corpus.")
+    parts = ("train.spacy", "dev.spacy", "test.spacy", "report.json")
+    check_output(output, "corpus", parts, [source])
     if not layout.separator:
         raise ValueError("Label separator ''. Expected at least one character.")
     if shard_size < 1:
         raise ValueError(f"Shard size {shard_size}. Expected at least 1.")
-    try:
-        spacy.blank(lang)
-    except ImportError as error:
-        raise ValueError(f"Language {lang!r} cannot be used: {error}") from error
+    blank(lang)
 
 
 def _convert(
@@ -192,7 +182,7 @@ def _pack(chunk: list[Post], labels: list[str], lang: str) -> tuple[bytes, list[
 
 @lru_cache
 def _blank(lang: str) -> Language:
-    nlp = spacy.blank(lang)
+    nlp = blank(lang)
     nlp.tokenizer = create_tokenizer(PLACEHOLDERS)(nlp)
     return nlp
 

@@ -11,7 +11,7 @@ from spacy.cli.train import train as spacy_train
 from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
-from scripts.files import hash_of, replacing
+from scripts.files import check_output, hash_of, remove, replacing
 from scripts.gpu import use_gpu
 
 
@@ -26,18 +26,23 @@ def train(
 
     config: What to train.
     output: Folder for model-best, model-last and training.json; an earlier one stays in place until
-        the new one is complete.
+        the new one is complete. After an error or Ctrl-C the models are in <output>.unfinished.
     overrides: Config values by dotted key, as after `spacy train`.
     RETURNS: What training.json holds: seconds, config hash, overrides.
     RAISES ValueError: A key that the config does not know, a missing path, a GPU that is not there.
     """
     overrides = dict(overrides or {})
+    use_gpu(gpu_id)
+    check_output(output, "trained model", ["training.json"])
     check_config(config, overrides)
     check_inputs(config, overrides)
-    use_gpu(gpu_id)
     start = time.perf_counter()
     with replacing(output) as temporary:
-        spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
+        try:
+            spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
+        except BaseException:
+            _keep_unfinished(temporary, output)
+            raise
         facts = {
             "seconds": round(time.perf_counter() - start, 1),
             "config": config.as_posix(),
@@ -48,6 +53,15 @@ def train(
         for folder in (temporary, temporary / "model-best", temporary / "model-last"):
             (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
+
+
+def _keep_unfinished(temporary: Path, output: Path) -> None:
+    """Leave what an interrupted training has learned beside the output, if it was ever scored."""
+    if (temporary / "model-best").exists():
+        kept = output.with_name(f"{output.name}.unfinished")
+        remove(kept)
+        temporary.rename(kept)
+        msg.warn(f"Training stopped early; its models until then: {kept}")
 
 
 def main(

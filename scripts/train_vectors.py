@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import floret
-import spacy
 import typer
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -15,8 +14,9 @@ from tqdm import tqdm
 from wasabi import msg
 
 from plugins.tokenizer import create_tokenizer
-from scripts.files import remove, replacing
+from scripts.files import check_output, remove, replacing
 from scripts.init_vectors import Mode, init_vectors, read_lines
+from scripts.lang import blank
 from scripts.preprocess import PLACEHOLDERS
 
 HELD_OUT = ("dev", "test")
@@ -55,7 +55,7 @@ def train_vectors(
     """
     _check_sources(sources, output)
     # Raw text needs the tokens that training and prediction will look up.
-    nlp = spacy.blank(lang)
+    nlp = blank(lang)
     nlp.tokenizer = create_tokenizer(PLACEHOLDERS)(nlp)
     work = output.with_name(f".{output.name}.training")
     remove(work)
@@ -153,8 +153,7 @@ def _check_sources(sources: list[Path], output: Path) -> None:
                 f"{path}: a split to judge on. Expected train texts only: vectors that have seen "
                 "it make its scores too good."
             )
-    if output.exists() and not (output / "meta.json").exists():
-        raise ValueError(f"Output {output}: no pipeline. Expected a new folder or an old pipeline.")
+    check_output(output, "pipeline", ["meta.json"], sources)
 
 
 def main(

@@ -56,3 +56,11 @@ def test_wrong_values_are_refused_before_training(key, value, message):
 def test_pretrained_weights_that_spacy_would_ignore_are_refused():
     with pytest.raises(ValueError, match=r"\[pretraining\] is empty"):
         check_config(CNN, {"initialize.init_tok2vec": "weights.bin"})
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.cfg"
+    text = (ROOT / "configs" / "cnn.cfg").read_text(encoding="utf8")
+    path.write_text(text.replace("[training]", "[training]\ndropout = 0.2", 1), encoding="utf8")
+    with pytest.raises(ValueError, match=r"twice\.cfg: .*'dropout' in section 'training'"):
+        check_config(path)

@@ -8,7 +8,8 @@ from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from scripts.bootstrap import pack, resample_macro_f1, unpack
-from scripts.compare import as_markdown, compare, differences, main
+from scripts.compare import as_markdown, compare, differences, main, repeated
+from scripts.experiment import run_name
 from tests.conftest import ROOT
 
 METRICS = [
@@ -255,3 +256,29 @@ def test_committed_decisions_give_the_committed_score(path):
     truth, picked = (unpack(result["documents"][key], *shape) for key in ("truth", "picked"))
     assert resample_macro_f1(truth, picked, resamples=0) == pytest.approx(result["macro_f1"])
     assert truth.sum(axis=0).tolist() == [row["support"] for row in result["per_label"].values()]
+
+
+def test_seeds_are_grouped_wherever_the_name_has_them(tmp_path):
+    names = {}
+    for seed, score in ((0, 0.4), (1, 0.6)):
+        name = run_name("cnn", {"system.seed": seed, "training.dropout": 0.2})
+        names[name] = score
+        result = {"macro_f1": score, "micro_f1": 0.5}
+        srsly.write_json(tmp_path / f"{name}.json", result)
+    assert list(names) == ["cnn-seed0-dropout0.2", "cnn-seed1-dropout0.2"]
+    rows = compare(tmp_path, "dev")
+    assert list(rows) == ["cnn-dropout0.2"]
+    assert rows["cnn-dropout0.2"]["macro-F1"] == "0.500 ± 0.141"
+
+
+def test_a_seed_counts_once(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "metrics" / "x"
+    folder.mkdir(parents=True)
+    for name, seed, score in (("cnn", 0, 0.4), ("cnn-seed0", 0, 0.4), ("cnn-seed1", 1, 0.6)):
+        result = {"macro_f1": score, "micro_f1": 0.5, "conditions": {"seed": seed}}
+        srsly.write_json(folder / f"{name}.json", result)
+    assert compare(folder, "dev")["cnn"]["seeds"] == "2"
+    assert repeated(folder, "dev") == {folder / "cnn.json": folder / "cnn-seed0.json"}
+    monkeypatch.chdir(tmp_path)
+    main("x", split="dev")
+    assert "cnn.json is left out" in " ".join(capsys.readouterr().out.split())

@@ -1,6 +1,8 @@
 """What README and docs say is there: commands, links, and the numbers of the table."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 import srsly
@@ -29,7 +31,12 @@ def test_commands_and_links_of_a_page_exist(page):
         assert (page.parent / link).exists(), link
 
 
-def test_the_results_table_is_what_the_metrics_say():
+def test_the_results_table_is_what_the_metrics_say(tmp_path):
+    # Not those of your own experiments, which git does not know yet.
+    command = ["git", "ls-files", "metrics/goemotions"]
+    known = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    for name in known or (ROOT / "metrics" / "goemotions").glob("*.json"):
+        shutil.copy(ROOT / name, tmp_path)
     readme = (ROOT / "README.md").read_text(encoding="utf8")
-    assert as_markdown(compare(ROOT / "metrics" / "goemotions", "test")) in readme
-    assert as_markdown(differences(ROOT / "metrics" / "goemotions", "test")) in readme
+    assert as_markdown(compare(tmp_path, "test")) in readme
+    assert as_markdown(differences(tmp_path, "test")) in readme

@@ -1,15 +1,20 @@
 """Experiments: what they refuse, where they write, what they commit."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import spacy
 import typer
 from typer.testing import CliRunner
 
 from scripts import experiment as module
+from scripts.evaluate import evaluate
 from scripts.experiment import describe, experiment, run_name
+from scripts.preprocess import preprocess
+from tests.conftest import ROOT
 
 
 def git(*arguments):
@@ -311,3 +316,26 @@ def test_changed_config_is_only_warned_about(project):
     found = run_cli("cnn", "--data", "tiny")
     assert found.exit_code == 0, found.output
     assert "configs/cnn.cfg has changes that are not committed" in found.output
+
+
+@pytest.mark.slow
+def test_a_real_run_leaves_a_pipeline_whose_scores_are_those_written(tmp_path, monkeypatch):
+    sample = ROOT / "assets" / "sample"
+    for split in ("train", "dev", "test"):
+        rows = (sample / f"{split}.tsv").read_text(encoding="utf8").splitlines(keepends=True)
+        write(tmp_path / "assets" / f"{split}.tsv", "".join(rows[:60]))
+    for name in ("emotions.txt", "ekman_mapping.json"):
+        shutil.copy(sample / name, tmp_path / "assets")
+    (tmp_path / "configs").mkdir()
+    shutil.copy(ROOT / "configs" / "cnn.cfg", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    preprocess(Path("assets"), Path("corpus/tiny"), n_process=1)
+    overrides = {"training.max_steps": 20, "training.eval_frequency": 10}
+    run = experiment("cnn", data="tiny", name="real", test=True, overrides=overrides)["run"]
+    written = json.loads(run.metrics("test").read_text())
+    assert written["docs"] == 60 and 0 <= written["macro_f1"] <= 1
+    assert written["experiment"]["overrides"] == overrides
+    again = evaluate(run.folder / "pipeline", Path("corpus/tiny/test.spacy"), tmp_path / "a.json")
+    for key in ("macro_f1", "micro_f1", "mean_average_precision", "documents"):
+        assert again[key] == written[key], key
+    assert set(spacy.load(run.folder / "pipeline")("thanks")._.emotions) <= set(again["per_label"])

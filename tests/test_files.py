@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.files import hash_of, replacing
+from scripts.files import check_output, hash_of, replacing
 
 
 def write_folder(path, text):
@@ -54,3 +54,27 @@ def test_hashes_follow_contents_and_names(tmp_path):
     assert hash_of(tmp_path / "a" / "part") != hash_of(tmp_path / "a")
     (tmp_path / "b" / "part").rename(tmp_path / "b" / "other")
     assert hash_of(tmp_path / "a") != hash_of(tmp_path / "b")
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    path = tmp_path / "metrics"
+    write_folder(path, "kept")
+    with pytest.raises(ValueError, match="metrics: a folder"), replacing(path) as temporary:
+        temporary.write_text("{}")
+    assert (path / "part").read_text() == "kept" and names(tmp_path) == ["metrics"]
+
+
+def test_only_an_output_of_its_kind_may_be_replaced(tmp_path):
+    check_output(tmp_path / "new", "model", ["meta.json"])
+    (tmp_path / "empty").mkdir()
+    check_output(tmp_path / "empty", "model", ["meta.json"])
+    write_folder(tmp_path / "mine", "precious")
+    with pytest.raises(ValueError, match=r"mine: no model\. Expected a new folder or an old"):
+        check_output(tmp_path / "mine", "model", ["meta.json"])
+    check_output(tmp_path / "mine", "model", ["meta.json", "part"])
+    for given in ("mine", "mine/part", "mine/deep/er"):
+        with pytest.raises(ValueError, match="would replace the input"):
+            check_output(tmp_path / "mine", "model", ["part"], [tmp_path / given])
+    check_output(tmp_path / "mine", "model", ["part"], [tmp_path / "other"])
+    with pytest.raises(ValueError, match="no model"):
+        check_output(tmp_path / "mine" / "part", "model", ["meta.json"])

@@ -118,6 +118,30 @@ def test_pruned_words_share_the_nearest_vector(tmp_path):
     assert vocab["high"].vector.tolist() == vocab["up"].vector.tolist() == [1, 0]
 
 
+def test_the_first_words_are_kept_even_if_some_vectors_are_the_same(tmp_path):
+    table = "4 2\nthe 9 0\nof 1 8\nzzz -5 0\nyyy -5 0\n"
+    init_vectors(vectors_file(tmp_path, "a.vec", table), tmp_path / "out", prune=1)
+    vocab = vocab_of(tmp_path / "out")
+    assert vocab["the"].vector.tolist() == [9, 0]
+    assert len(vocab.lookups) == len(spacy.blank("en").vocab.lookups)
+
+
+def test_an_unknown_language_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Language 'english' cannot be used"):
+        init_vectors(vectors_file(tmp_path, "a.vec"), tmp_path / "out", lang="english")
+    with pytest.raises(ValueError, match="Language 'english' cannot be used"):
+        train_vectors(raw_files(tmp_path), tmp_path / "own", lang="english")
+
+
+def test_training_texts_inside_the_output_are_not_replaced(tmp_path):
+    inside = tmp_path / "own"
+    inside.mkdir()
+    (inside / "meta.json").write_text("{}")
+    (inside / "raw.txt").write_text("so good\n" * 9)
+    with pytest.raises(ValueError, match="would replace the input"):
+        train_vectors([inside / "raw.txt"], inside)
+
+
 def test_the_vectors_are_named_after_the_folder_or_as_asked(tmp_path):
     source = vectors_file(tmp_path, "a.vec")
     for name, expected in ((None, "out"), ("mine", "mine")):
@@ -203,9 +227,10 @@ def test_bad_options_are_refused(tmp_path, arguments, message):
 
 def test_only_a_pipeline_is_replaced(tmp_path):
     source = vectors_file(tmp_path, "a.vec")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("kept")
     with pytest.raises(ValueError, match=r"no pipeline\. Expected a new folder"):
-        init_vectors(source, tmp_path)
-    (tmp_path / "meta.json").write_text("{}")
+        init_vectors(source, tmp_path / "mine")
     with pytest.raises(ValueError, match="would replace the input"):
         init_vectors(source, tmp_path)
     with pytest.raises(ValueError, match="no such file"):
@@ -318,6 +343,7 @@ def test_missing_sources_folders_and_long_texts_are_refused(tmp_path):
     (tmp_path / "long.txt").write_text("a " * 500_010)
     with pytest.raises(ValueError, match=r"long\.txt, line 1: 1000020 characters"):
         train_vectors([tmp_path / "long.txt"], tmp_path / "own")
+    (tmp_path / "folder.txt" / "notes").write_text("kept")
     with pytest.raises(ValueError, match=r"no pipeline\. Expected a new folder"):
         train_vectors([tmp_path / "long.txt"], tmp_path / "folder.txt")
 

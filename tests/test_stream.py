@@ -15,7 +15,7 @@ import spacy
 import srsly
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import create_train_batches
-from spacy.util import load_config, registry
+from spacy.util import load_config, load_model_from_config, registry
 from spacy.vocab import Vocab
 from thinc.api import Config
 
@@ -466,16 +466,17 @@ BLOCKS = re.findall(
 
 
 def test_the_page_has_commands_for_both_readers():
-    assert [block.count("spacy train") for block in BLOCKS] == [1, 1]
-    assert "-c plugins/my_stream.py" in BLOCKS[1]
-    assert all(number in BLOCKS[1] for number in ("42.6", "89.1"))
+    assert [block.count("spacy train ") for block in BLOCKS] == [1, 0, 1]
+    assert "-c plugins/my_stream.py" in BLOCKS[2]
+    assert all(number in BLOCKS[2] for number in ("42.6", "89.1"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", BLOCKS, ids=["stream", "my_stream"])
+@pytest.mark.parametrize("block", [BLOCKS[0] + BLOCKS[1], BLOCKS[2]], ids=["stream", "my_stream"])
 def test_commands_of_the_page_run_as_printed(tmp_path, block):
-    for name in ("plugins", "configs"):
+    for name in ("plugins", "configs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "project.yml", tmp_path)
     shutil.copytree(SAMPLE, tmp_path / "assets" / "sample")
     block = block.replace("max_steps = 200", "max_steps = 2")
     environment = {
@@ -491,3 +492,29 @@ def test_commands_of_the_page_run_as_printed(tmp_path, block):
     assert run.returncode == 0, run.stderr
     (model,) = tmp_path.glob("training/sample/*/trained/model-last")
     assert set(spacy.load(model)("Well done!").cats) == set(read_labels_file(LABEL_FILE))
+
+
+def test_hidden_files_are_not_read(folder, labels):
+    before = [e.text for e in create_stream(folder, labels)(spacy.blank("en"))]
+    copies = folder / ".ipynb_checkpoints"
+    copies.mkdir()
+    (copies / "copy.tsv").write_text("again\t0\tx\n")
+    (folder / ".half.tsv").write_text("half\t0\tx\n")
+    assert [e.text for e in create_stream(folder, labels)(spacy.blank("en"))] == before != []
+
+
+@pytest.mark.parametrize("text", ["joy\n\nanger\n", "joy\njoy\n"])
+def test_my_stream_refuses_labels_that_are_empty_or_there_twice(tmp_path, text):
+    (tmp_path / "labels.txt").write_text(text)
+    (tmp_path / "a.tsv").write_text("so\t0\tx\n")
+    with pytest.raises(ValueError, match=r"labels\.txt: .*each once"):
+        list(create_my_stream(tmp_path, 100)(spacy.blank("en")))
+
+
+def test_stream_trains_exactly_what_cnn_trains():
+    configs = [load_config(ROOT / "configs" / f"{name}.cfg") for name in ("cnn", "stream")]
+    cnn, stream = (load_model_from_config(x, auto_fill=True).config.interpolate() for x in configs)
+    for section in ("nlp", "components"):
+        assert stream[section] == cnn[section]
+    for key in ("optimizer", "batcher", "dropout", "score_weights"):
+        assert stream["training"][key] == cnn["training"][key], key

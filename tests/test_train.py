@@ -1,6 +1,7 @@
 """Training through the command line: both entry points, the same bytes, and killed half-way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_train_notes_its_conditions_and_replaces_an_earlier_result(corpus, tmp_p
 def test_a_killed_training_leaves_the_previous_one_and_the_next_completes(corpus, tmp_path):
     output = tmp_path / "trained"
     output.mkdir()
-    (output / "old").write_text("the previous result")
+    (output / "training.json").write_text("the previous result")
     overrides = {**SMALL, **paths_of(corpus), "training.max_steps": 100_000}
     command = [sys.executable, "-m", "scripts.train", str(CONFIG), str(output)]
     process = subprocess.Popen(
@@ -106,7 +107,7 @@ def test_a_killed_training_leaves_the_previous_one_and_the_next_completes(corpus
     assert half.exists()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert [path.name for path in output.iterdir()] == ["old"]
+    assert (output / "training.json").read_text() == "the previous result"
     train(CONFIG, output, overrides={**SMALL, **paths_of(corpus)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["trained"]
     assert (output / "model-best" / "meta.json").exists()
@@ -144,3 +145,37 @@ def test_labels_that_disagree_with_the_data_are_refused(corpus, tmp_path, change
     with pytest.raises(ValueError, match=message):
         train(CONFIG, tmp_path / "out", overrides=paths_of(corpus) | {"paths.labels": str(labels)})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_other_things_is_not_replaced(corpus, tmp_path):
+    (tmp_path / "mine" / "run").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"mine: no trained model"):
+        train(CONFIG, tmp_path / "mine", overrides=paths_of(corpus))
+    assert (tmp_path / "mine" / "run").exists()
+
+
+def test_labels_of_a_corpus_in_parts_are_compared_too(corpus, tmp_path):
+    parts = tmp_path / "train.spacy"
+    parts.mkdir()
+    shutil.copy(corpus / "train.spacy", parts / "1.spacy")
+    srsly.write_json(tmp_path / "labels.json", ["joy"])
+    overrides = {"paths.train": str(parts), "paths.labels": str(tmp_path / "labels.json")}
+    with pytest.raises(ValueError, match=r"train\.spacy has label 'admiration'"):
+        train(CONFIG, tmp_path / "out", overrides=paths_of(corpus) | overrides)
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_an_interrupted_training_keeps_what_it_learned(corpus, tmp_path, monkeypatch, scored):
+    def interrupted(config, output, **settings):
+        (output / ("model-best" if scored else "model-last")).mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scripts.train.spacy_train", interrupted)
+    output = tmp_path / "trained"
+    output.mkdir()
+    (output / "training.json").write_text("{}")
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, output, overrides=paths_of(corpus))
+    kept = ["trained", "trained.unfinished"] if scored else ["trained"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    assert (output / "training.json").exists()

@@ -72,6 +72,25 @@ def test_the_transformer_learns_and_frozen_embeddings_do_not(tiny):
         assert ("embeddings.word_embeddings.weight" in changed) is not frozen
 
 
+def test_frozen_embeddings_stay_so_in_a_loaded_pipeline(tiny, tmp_path):
+    make_nlp(tiny, freeze_embeddings=True).to_disk(tmp_path / "pipeline")
+    nlp = spacy.load(tmp_path / "pipeline")
+    before, examples, optimizer = weights_of(nlp), make_examples(nlp), nlp.create_optimizer()
+    for _ in range(2):
+        nlp.update(examples, sgd=optimizer)
+    changed = {name for name, value in weights_of(nlp).items() if (value != before[name]).any()}
+    assert "encoder.layer.0.attention.self.query.weight" in changed
+    assert "embeddings.word_embeddings.weight" not in changed
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    folder = save_tiny_transformer(tmp_path / "tiny")
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"tiny' cannot be loaded\. Expected a folder"):
+        make_nlp(folder)
+
+
 def test_bf16_rounds_updates_and_leaves_predictions_alone(tiny):
     on, off = make_nlp(tiny, cpu_bf16="on"), make_nlp(tiny, cpu_bf16="off")
     docs = [example.predicted for example in make_examples(on)]
