@@ -114,13 +114,14 @@ def _read_pipeline(pipeline: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _registered(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield registry and name of every registered function in [nlp] and [components]."""
+    # Factories first: to look one up imports its package, which registers other parts by that.
+    for component in config["components"].values():
+        if "factory" in component:
+            yield "factories", component["factory"]
     for section in ("nlp", "components"):
         for path, value in walk_dict(config.get(section, {})):
             if path[-1].startswith("@"):
                 yield path[-1][1:], value
-    for component in config["components"].values():
-        if "factory" in component:
-            yield "factories", component["factory"]
 
 
 def _file_of(kind: str, name: str, lang: str) -> Path | None:

@@ -140,6 +140,17 @@ def test_modules_are_found_by_what_the_config_names():
     assert find_modules({**config_of(), "training": {"@architectures": "goemotions.X.v1"}}) == []
 
 
+@pytest.mark.slow
+def test_parts_that_a_package_registers_when_imported_are_found():
+    # In a process that has imported no transformer: span getters are not there from the start.
+    find = (
+        "from spacy.util import load_config; from scripts.package import find_modules; "
+        "print(*(path.name for path in find_modules(load_config('configs/bert.cfg'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", find], cwd=ROOT, capture_output=True, text=True)
+    assert {"textcat.py", "transformer.py"} <= set(done.stdout.split()), done.stderr
+
+
 def test_unknown_registered_function_is_named():
     model = {"@architectures": "goemotions.Nowhere.v1"}
     with pytest.raises(ValueError, match=r"architectures has no 'goemotions\.Nowhere\.v1'"):
