@@ -15,10 +15,14 @@ EXTENSION = "emotions"
 FILE = "thresholds.json"
 
 
-@Language.factory("decide", assigns=["doc._.emotions"], requires=["doc.cats"])
 def make_decide(nlp: Language, name: str) -> "Decide":
     """Make a component that sets doc._.emotions from doc.cats; it needs `set` before use."""
     return Decide(nlp.vocab, name)
+
+
+# Each wheel of this project brings the factory along; two of them may be loaded together.
+if not Language.has_factory("decide"):
+    Language.factory("decide", assigns=["doc._.emotions"], requires=["doc.cats"], func=make_decide)
 
 
 class Decide(Pipe):

@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions, requires, version
 from pathlib import Path
 from typing import Annotated, Any
 
+import spacy
 import srsly
 import typer
 from catalogue import RegistryError
@@ -17,7 +18,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package as spacy_package
-from spacy.pipeline.factories import register_factories
 from spacy.util import get_minor_version_range, load_config, registry, walk_dict
 from wasabi import msg
 
@@ -79,7 +79,7 @@ def find_modules(config: dict[str, Any], plugin_folder: Path = PLUGINS) -> list[
     RETURNS: Files in `plugin_folder`, sorted.
     RAISES ValueError: Nothing is registered under a name in the config.
     """
-    register_factories()  # spaCy does so only when the first pipeline is made
+    spacy.blank(config["nlp"]["lang"])  # with the first pipeline spaCy registers all factories
     files = {_file_of(kind, name, config["nlp"]["lang"]) for kind, name in _registered(config)}
     return sorted(file for file in files if file and file.parent == plugin_folder.resolve())
 
