@@ -51,16 +51,16 @@ def test_a_missing_score_is_named(component, nlp):
 
 
 @pytest.mark.parametrize("thresholds", [{}, {"joy": 1.5}])
+def test_thresholds_outside_0_to_1_are_refused(component, thresholds):
+    with pytest.raises(ValueError, match="Expected one per label in 0 to 1"):
+        component.set(thresholds, 0.5)
+
+
 def test_two_wheels_may_bring_the_factory():
     path = ROOT / "plugins" / "decide.py"
     spec = importlib.util.spec_from_file_location("another_wheel.decide", path)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert spacy.blank("en").add_pipe("decide").name == "decide"
-
-
-def test_thresholds_outside_0_to_1_are_refused(component, thresholds):
-    with pytest.raises(ValueError, match="Expected one per label in 0 to 1"):
-        component.set(thresholds, 0.5)
 
 
 def test_thresholds_survive_bytes_and_disk(component, tmp_path):
