@@ -25,7 +25,8 @@ from scripts.files import hash_of
 from scripts.train import train
 from tests.conftest import LABELS, ROOT, make_examples
 
-ASSEMBLE, SOURCED = ROOT / "configs" / "assemble.cfg", ROOT / "configs" / "sourced.cfg"
+ASSEMBLE, NO_CORPUS = {f"paths.{name}": None for name in ("train", "dev", "labels")}
+SOURCED = ROOT / "configs" / "assemble.cfg", ROOT / "configs" / "sourced.cfg"
 REAL = ROOT / "assets" / "models" / "en_core_web_sm"
 ROWS = [
     ("Ann likes Rome", ["NNP", "VBZ", "NNP"], [(0, 3, "PERSON"), (10, 14, "GPE")]),
@@ -301,9 +302,9 @@ def test_keys_are_checked_where_no_source_is(config):
 def test_a_source_may_be_an_installed_package(monkeypatch, source):
     monkeypatch.setattr("scripts.check_config.is_package", lambda name: name == "tiny_sm")
     monkeypatch.setattr("scripts.check_config.get_package_path", lambda name: source)
-    check_inputs(SOURCED, {"paths.source": "tiny_sm"})
+    check_inputs(SOURCED, NO_CORPUS | {"paths.source": "tiny_sm"})
     with pytest.raises(ValueError, match="no pipeline at tiny_md"):
-        check_inputs(SOURCED, {"paths.source": "tiny_md"})
+        check_inputs(SOURCED, NO_CORPUS | {"paths.source": "tiny_md"})
 
 
 def test_vectors_may_be_a_folder_or_an_installed_package(monkeypatch, source):
@@ -311,9 +312,9 @@ def test_vectors_may_be_a_folder_or_an_installed_package(monkeypatch, source):
     monkeypatch.setattr("scripts.check_config.get_package_path", lambda name: source)
     cnn = ROOT / "configs" / "cnn.cfg"
     for vectors in ("tiny_sm", str(source), None):
-        check_inputs(cnn, {"paths.vectors": vectors})
+        check_inputs(cnn, NO_CORPUS | {"paths.vectors": vectors})
     with pytest.raises(ValueError, match="no pipeline at tiny_md"):
-        check_inputs(cnn, {"paths.vectors": "tiny_md"})
+        check_inputs(cnn, NO_CORPUS | {"paths.vectors": "tiny_md"})
 
 
 def test_sourced_trains_exactly_what_cnn_trains():
