@@ -25,8 +25,8 @@ from scripts.files import hash_of
 from scripts.train import train
 from tests.conftest import LABELS, ROOT, make_examples
 
-ASSEMBLE, NO_CORPUS = {f"paths.{name}": None for name in ("train", "dev", "labels")}
-SOURCED = ROOT / "configs" / "assemble.cfg", ROOT / "configs" / "sourced.cfg"
+NO_CORPUS = {f"paths.{name}": None for name in ("train", "dev", "labels")}
+ASSEMBLE, SOURCED = ROOT / "configs" / "assemble.cfg", ROOT / "configs" / "sourced.cfg"
 REAL = ROOT / "assets" / "models" / "en_core_web_sm"
 ROWS = [
     ("Ann likes Rome", ["NNP", "VBZ", "NNP"], [(0, 3, "PERSON"), (10, 14, "GPE")]),
