@@ -7,6 +7,8 @@ SEED ?= 0
 MIRROR ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes, a file of tests at a time, and a core for each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIPELINE := training/$(DATA)/$(CONFIG)/pipeline
 
 .PHONY: run test fast lint
@@ -23,10 +25,10 @@ endif
 	$(BIN)/python -m scripts.summary $(PIPELINE) metrics/$(DATA)/$(CONFIG).json
 
 test: $(VENV)/ready lint
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 fast: $(VENV)/ready
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
