@@ -64,6 +64,19 @@ def _keep_unfinished(temporary: Path, output: Path) -> None:
         msg.warn(f"Training stopped early; its models until then: {kept}")
 
 
+def with_dashes(arguments: list[str]) -> list[str]:
+    """Return overrides with the dashes that the project runner takes out of --vars.options.
+
+    arguments: Keys and values in turn, or key=value; the keys with dashes or without.
+    """
+    found, is_key = [], True
+    for argument in arguments:
+        is_key = is_key or argument.startswith("--")
+        found.append(f"--{argument.removeprefix('--')}" if is_key else argument)
+        is_key = not is_key or "=" in argument
+    return found
+
+
 def main(
     ctx: typer.Context,
     config: Annotated[Path, typer.Argument(help="Config to train", exists=True, dir_okay=False)],
@@ -72,7 +85,8 @@ def main(
 ) -> None:
     """Train a config; further options override its values, e.g. --training.dropout 0.3."""
     try:
-        facts = train(config, output, gpu_id=gpu_id, overrides=parse_config_overrides(ctx.args))
+        overrides = parse_config_overrides(with_dashes(ctx.args))
+        facts = train(config, output, gpu_id=gpu_id, overrides=overrides)
     except ValueError as error:
         msg.fail("Cannot train", str(error), exits=1)
     msg.good(f"Trained in {facts['seconds'] / 60:.1f} minutes: {output / 'model-best'}")

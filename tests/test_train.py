@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import srsly
+from spacy.cli._util import parse_config_overrides
+from weasel.util.config import parse_config_overrides as parse_runner_overrides
 
 from scripts.files import hash_of
 from scripts.preprocess import preprocess
-from scripts.train import train
+from scripts.train import train, with_dashes
 from tests.conftest import ROOT
 
 CONFIG = ROOT / "configs" / "cnn.cfg"
@@ -179,3 +181,17 @@ def test_an_interrupted_training_keeps_what_it_learned(corpus, tmp_path, monkeyp
     kept = ["trained", "trained.unfinished"] if scored else ["trained"]
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
     assert (output / "training.json").exists()
+
+
+def test_options_that_came_through_the_project_runner_are_overrides():
+    said = "--training.dropout 0.2 --vars.transformer=roberta-base --system.seed 1"
+    given = parse_runner_overrides([f"--vars.options={said}"])["vars.options"].split()
+    assert not any(part.startswith("--") for part in given)  # or with_dashes is not needed
+    before = ["--paths.train", "a-b.spacy", "--system.seed", "0"]
+    found = parse_config_overrides(with_dashes([*before, *given]))
+    assert found == {
+        "paths.train": "a-b.spacy",
+        "training.dropout": pytest.approx(0.2),
+        "vars.transformer": "roberta-base",
+        "system.seed": 1,
+    }
