@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ def make_decide(nlp: Language, name: str) -> "Decide":
     return Decide(nlp.vocab, name)
 
 
-# Each wheel of this project brings the factory along; two of them may be loaded together.
-if not Language.has_factory("decide"):
+# Each wheel of this project brings the factory along; spaCy refuses it from a second file.
+with suppress(ValueError):
     Language.factory("decide", assigns=["doc._.emotions"], requires=["doc.cats"], func=make_decide)
 
 

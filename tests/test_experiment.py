@@ -336,6 +336,7 @@ def test_a_real_run_leaves_a_pipeline_whose_scores_are_those_written(tmp_path, m
     assert written["docs"] == 60 and 0 <= written["macro_f1"] <= 1
     assert written["experiment"]["overrides"] == overrides
     again = evaluate(run.folder / "pipeline", Path("corpus/tiny/test.spacy"), tmp_path / "a.json")
-    for key in ("macro_f1", "micro_f1", "mean_average_precision", "documents"):
-        assert again[key] == written[key], key
+    assert again["documents"] == written["documents"]
+    for key in ("macro_f1", "micro_f1", "mean_average_precision"):
+        assert again[key] == pytest.approx(written[key]), key
     assert set(spacy.load(run.folder / "pipeline")("thanks")._.emotions) <= set(again["per_label"])

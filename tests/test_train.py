@@ -80,6 +80,7 @@ def test_both_entry_points_of_spacy_train_the_same_bytes(corpus, tmp_path):
 def test_train_notes_its_conditions_and_replaces_an_earlier_result(corpus, tmp_path):
     output = tmp_path / "trained"
     (output / "stale").mkdir(parents=True)
+    (output / "training.json").write_text("{}")
     facts = train(CONFIG, output, overrides={**SMALL, **paths_of(corpus), "system.seed": 3})
     assert sorted(path.name for path in output.iterdir()) == [
         "model-best",
