@@ -85,7 +85,8 @@ def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
     files = config.get("paths", {})
     for key, value in files.items():
         if value and key not in PIPELINES and not Path(str(value)).exists():
-            raise ValueError(f"{path}: --paths.{key} {value}: no such file. Run preprocess first.")
+            hint = "Expected it before training; preprocess makes what is in corpus/."
+            raise ValueError(f"{path}: --paths.{key} {value}: no such file. {hint}")
     _check_labels(Path(str(files.get("train"))), Path(str(files.get("labels"))))
 
 

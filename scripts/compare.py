@@ -102,8 +102,12 @@ def repeated(folder: Path, split: str = "test") -> dict[Path, Path]:
 
     RETURNS: By file that is left out, the one that counts.
     """
+    return _repeated(_groups(folder, split))
+
+
+def _repeated(groups: dict[str, dict[Path, dict[str, Any]]]) -> dict[Path, Path]:
     found = {}
-    for runs in _groups(folder, split).values():
+    for runs in groups.values():
         first: dict[int, Path] = {}
         for path, run in runs.items():
             seed = run.get("conditions", {}).get("seed")
@@ -114,10 +118,11 @@ def repeated(folder: Path, split: str = "test") -> dict[Path, Path]:
 
 def _read(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
     """Return the runs of each experiment by file, the best experiment first."""
-    again = repeated(folder, split)
+    groups = _groups(folder, split)
+    again = _repeated(groups)
     groups = {
         name: {path: run for path, run in runs.items() if path not in again}
-        for name, runs in _groups(folder, split).items()
+        for name, runs in groups.items()
     }
     if not groups:
         raise ValueError(
