@@ -5,8 +5,11 @@ import plugins.batch
 import plugins.blas
 import plugins.decide
 import plugins.embed
+import plugins.lmao
 import plugins.losses
+import plugins.multitask
 import plugins.my_stream
+import plugins.raw_text
 import plugins.shims
 import plugins.stream
 import plugins.textcat

@@ -13,6 +13,8 @@ from spacy.language import DEFAULT_CONFIG
 from spacy.schemas import ConfigSchemaTraining
 from spacy.tokens import DocBin
 from spacy.training.corpus import walk_corpus
+from spacy.training.initialize import load_vectors_into_model
+from spacy.training.pretrain import get_tok2vec_ref
 from spacy.util import (
     get_package_path,
     is_package,
@@ -69,7 +71,7 @@ def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
 
     path, overrides: As for check_config.
     RAISES ValueError: A file or pipeline is missing, a pipeline has no component of that name, or
-        the labels file has others than the training data.
+        the labels file has others than the training data, or pretrained weights do not fit.
     """
     config = load_config(path, overrides=overrides or {}, interpolate=True)
     for name in _sourced(config):
@@ -82,12 +84,39 @@ def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
     vectors = config.get("initialize", {}).get("vectors")
     if vectors:
         _folder_of(str(vectors), path)
+    if config.get("initialize", {}).get("init_tok2vec"):
+        _check_weights(path, config)
     files = config.get("paths", {})
     for key, value in files.items():
         if value and key not in PIPELINES and not Path(str(value)).exists():
             hint = "Expected it before training; preprocess makes what is in corpus/."
             raise ValueError(f"{path}: --paths.{key} {value}: no such file. {hint}")
     _check_labels(Path(str(files.get("train"))), Path(str(files.get("labels"))))
+
+
+def _check_weights(path: Path, config: Config) -> None:
+    """Raise ValueError unless pretrained weights fit the encoder that they are for."""
+    weights = Path(config["initialize"]["init_tok2vec"])
+    if not weights.is_file():
+        raise ValueError(
+            f"{path}: no pretrained weights at {weights}. Expected a .bin; python -m "
+            "scripts.pretrain writes model-best.bin."
+        )
+    nlp = load_model_from_config(config, auto_fill=True)
+    if config["initialize"].get("vectors"):
+        load_vectors_into_model(nlp, config["initialize"]["vectors"])
+    settings = config["pretraining"]
+    where = f"{settings['component']}.{settings['layer']}".rstrip(".")
+    try:
+        encoder = get_tok2vec_ref(nlp, settings)
+        encoder.initialize(X=[nlp.make_doc("a doc to infer widths from")])
+        encoder.from_bytes(weights.read_bytes())
+        encoder.predict([nlp.make_doc("a doc to try the weights on")])
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path}: the weights of {weights} do not fit {where} ({str(error).strip()[:200]}). "
+            "Expected the config and overrides that pretraining had."
+        ) from error
 
 
 def _check_labels(corpus: Path, labels: Path) -> None:

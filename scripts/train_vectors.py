@@ -96,13 +96,17 @@ def read_docs(nlp: Language, source: Path) -> Iterator[Doc]:
         return
     kind = Path(source.name.removesuffix(".gz")).suffix
     for number, line in read_lines(source):
-        text = _text_of(line, kind, f"{source}, line {number}")
+        text = text_of(line, kind, f"{source}, line {number}")
         if len(text) > MAX_TEXT:
             raise ValueError(f"{source}, line {number}: {len(text)} characters. Expected a post.")
         yield nlp.make_doc(text)
 
 
-def _text_of(line: str, kind: str, where: str) -> str:
+def text_of(line: str, kind: str, where: str) -> str:
+    """Return the text of a line of a .txt, .tsv or .jsonl file.
+
+    RAISES ValueError: No JSON, or no object with "text".
+    """
     if kind != ".jsonl":
         return (line.split("\t")[0] if kind == ".tsv" else line).strip("\r\n")
     try:

@@ -1,0 +1,155 @@
+"""Pretraining objective as a component, learned beside the task and left out of what is saved."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, cycle
+
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import registry
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer, set_dropout_rate
+
+
+@Language.factory("pretraining_objective", assigns=[], default_score_weights={})
+def make_pretraining_objective(
+    nlp: Language,
+    name: str,
+    objective: Callable[[Vocab, Model], Model],
+    component: str = "tok2vec",
+    layer: str = "",
+    loss_scale: float = 1.0,
+) -> "PretrainingObjective":
+    """Make a component that trains the encoder of another one on the text of all examples.
+
+    objective: As in [pretraining.objective], e.g. goemotions.PretrainLMAO.v1.
+    component: Whose encoder to train; it must come before this one.
+    layer: Reference of the encoder in its model, "" for the model itself.
+    loss_scale: Of the gradient, against that of the task.
+    """
+    return PretrainingObjective(nlp, name, objective, component, layer, loss_scale)
+
+
+class PretrainingObjective(TrainablePipe):
+    """Update a shared encoder from raw text; it predicts nothing and is not for use afterwards."""
+
+    def __init__(
+        self,
+        nlp: Language,
+        name: str,
+        objective: Callable[[Vocab, Model], Model],
+        component: str,
+        layer: str,
+        loss_scale: float,
+    ):
+        """Take what make_pretraining_objective was given; the model is built at initialize()."""
+        self.vocab, self.name = nlp.vocab, name
+        self.cfg = {"component": component, "layer": layer, "loss_scale": loss_scale}
+        self.objective = objective
+        self.model: Model = Model("uninitialized", lambda model, X, is_train: (X, lambda dY: dY))
+
+    def initialize(
+        self, get_examples: Callable[[], Iterable[Example]], *, nlp: Language | None = None
+    ) -> None:
+        """Build the objective over the encoder of the other component.
+
+        RAISES ValueError: There is no such component before this one, or no such layer.
+        """
+        if nlp is None or self.cfg["component"] not in nlp.pipe_names:
+            raise ValueError(f"{self.name}: no component {self.cfg['component']!r} to train.")
+        encoder = nlp.get_pipe(self.cfg["component"]).model
+        encoder = encoder.get_ref(self.cfg["layer"]) if self.cfg["layer"] else encoder
+        self.model = self.objective(self.vocab, encoder)
+        self.model.initialize(X=[example.reference for example in _first(get_examples(), 10)])
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Add the gradient of the objective to the encoder's, from all texts with words."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        docs = [example.reference for example in examples if len(example.reference)]
+        if not docs:
+            return losses
+        set_dropout_rate(self.model, drop)
+        prediction, backprop = self.model.begin_update(docs)
+        loss, gradient = self.model.attrs["loss"](self.model.ops, docs, prediction)
+        backprop(gradient * self.cfg["loss_scale"])
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += float(loss)
+        return losses
+
+    def predict(self, docs: Iterable[Doc]) -> None:
+        """Predict nothing."""
+
+    def set_annotations(self, docs: Iterable[Doc], scores: None) -> None:
+        """Set nothing."""
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Update the layers of the objective; the encoder is updated by its own component."""
+        self.model.get_ref("output_layer").finish_update(sgd)
+
+
+@registry.callbacks("goemotions.drop_components.v1")
+def create_drop_components(names: list[str]) -> Callable[[Language], Language]:
+    """Create a callback for `[training] before_to_disk` that leaves components out.
+
+    names: Of components that serve training alone.
+    RETURNS: A function from the pipeline to one without them; training goes on with all.
+    RAISES ValueError: The pipeline has no component of such a name.
+    """
+
+    def drop(nlp: Language) -> Language:
+        missing = [name for name in names if name not in nlp.component_names]
+        if missing:
+            raise ValueError(f"No component {missing[0]!r} to drop. Found {nlp.component_names}.")
+        kept = copy.copy(nlp)
+        kept._components = [pair for pair in nlp._components if pair[0] not in names]
+        return kept
+
+    return drop
+
+
+@registry.readers("goemotions.Interleaved.v1")
+def create_interleaved(
+    labelled: Callable[[Language], Iterable[Example]],
+    raw: Callable[[Language], Iterable[Example]],
+    ratio: float = 1.0,
+) -> Callable[[Language], Iterator[Example]]:
+    """Create a reader that mixes texts without labels among labelled ones.
+
+    An example without labels has no gradient for a text classifier, which spaCy sees to.
+
+    labelled: One pass over it is one epoch.
+    raw: Read on from epoch to epoch, and from its start again when it ends.
+    ratio (raw per labelled, above 0): 0.5 puts one after every second labelled one.
+    RAISES ValueError: ratio is not above 0.
+    """
+    if ratio <= 0:
+        raise ValueError(f"ratio {ratio}. Expected raw texts per labelled one, above 0.")
+    source: list[Iterator[Example]] = []
+
+    def read(nlp: Language) -> Iterator[Example]:
+        if not source:
+            source.append(chain.from_iterable(raw(nlp) for _ in cycle([None])))
+        due = 0.0
+        for example in labelled(nlp):
+            yield example
+            due += ratio
+            while due >= 1:
+                due -= 1
+                yield next(source[0])
+
+    return read
+
+
+def _first(examples: Iterable[Example], size: int) -> list[Example]:
+    return [example for example, _ in zip(examples, range(size), strict=False)]

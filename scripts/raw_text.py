@@ -1,0 +1,85 @@
+"""Write texts without their labels, for pretraining."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+from tqdm import tqdm
+from wasabi import msg
+
+from scripts.files import replacing
+from scripts.init_vectors import read_lines
+from scripts.train_vectors import text_of
+
+KINDS = (".tsv", ".jsonl", ".txt")  # also with .gz
+
+
+def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[str, int]:
+    """Collect the texts of files, each text once.
+
+    sources: .tsv (first column), .jsonl ("text") and .txt (a text per line), plain or .gz.
+    output: .jsonl or .jsonl.gz to write; an earlier one stays until this one is complete.
+    min_words: Leave out shorter texts, as white space divides them.
+    RETURNS: Counts of texts written, repeated and short ones.
+    RAISES ValueError: A missing file, another kind of file, a row without text, or nothing left.
+    """
+    if output.suffixes[-2:] != [".jsonl", ".gz"] and output.suffix != ".jsonl":
+        raise ValueError(f"{output}: Expected a name in .jsonl or .jsonl.gz.")
+    for path in sources:
+        if not path.is_file() or _kind(path) not in KINDS:
+            raise ValueError(f"{path}: Expected a file in {', '.join(KINDS)}, also with .gz.")
+    counts = {"texts": 0, "repeated": 0, "short": 0}
+    with replacing(output) as temporary:
+        with temporary.open("wb") as plain, _packed(plain, output) as file:
+            for text in _unlike(sources, min_words, counts):
+                file.write(json.dumps({"text": text}, ensure_ascii=False).encode("utf8") + b"\n")
+        if not counts["texts"]:
+            raise ValueError(f"No text of {min_words} words in {', '.join(map(str, sources))}.")
+    return counts
+
+
+def _unlike(sources: list[Path], min_words: int, counts: dict[str, int]) -> Iterator[str]:
+    seen: set[bytes] = set()
+    for source in sources:
+        for number, line in tqdm(read_lines(source), desc=source.name, unit=" texts"):
+            text = text_of(line, _kind(source), f"{source}, line {number}").strip()
+            digest = blake2b(text.lower().encode("utf8"), digest_size=8).digest()
+            reason = "short" if len(text.split()) < min_words else "repeated"
+            if reason == "short" or digest in seen:
+                counts[reason] += 1
+                continue
+            seen.add(digest)
+            counts["texts"] += 1
+            yield text
+
+
+def _packed(file: IO[bytes], path: Path) -> AbstractContextManager[IO[bytes]]:
+    # Without a time of its own: the same texts make the same file.
+    return gzip.GzipFile("", "wb", 9, file, 0) if path.suffix == ".gz" else nullcontext(file)
+
+
+def _kind(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix
+
+
+def main(
+    sources: Annotated[list[Path], typer.Argument(help=".tsv, .jsonl or .txt, also with .gz")],
+    output: Annotated[Path, typer.Argument(help="File to write, .jsonl or .jsonl.gz")],
+    min_words: Annotated[int, typer.Option(help="Leave out shorter texts", min=1)] = 3,
+) -> None:
+    """Write texts without their labels, each once, for `python -m scripts.pretrain`."""
+    try:
+        counts = raw_text(sources, output, min_words=min_words)
+    except ValueError as error:
+        msg.fail("No raw text was written", str(error), exits=1)
+    left_out = f"{counts['repeated']} repeated and {counts['short']} short ones left out"
+    msg.good(f"{counts['texts']} texts, {left_out}: {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,293 @@
+"""Pretraining: what is held out, the best checkpoint, going on after a kill, weights that fit."""
+
+import gzip
+import json
+from itertools import islice
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+import srsly
+from spacy.training import Example
+from spacy.training.initialize import init_nlp
+from spacy.util import load_config
+
+from plugins.raw_text import create_raw_text
+from scripts import pretrain as module
+from scripts.check_config import check_inputs
+from scripts.pretrain import Pretraining, hold_out, pretrain
+from scripts.raw_text import raw_text
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "cnn.cfg"
+MODEL = "components.textcat_multilabel.model.tok2vec"
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """The first 300 texts of the sample, without their labels."""
+    path = tmp_path_factory.mktemp("text") / "raw.jsonl"
+    lines = (ROOT / "assets" / "sample" / "train.tsv").read_text(encoding="utf8").splitlines()
+    srsly.write_jsonl(path, [{"text": line.split("\t")[0]} for line in lines[:300]])
+    return path
+
+
+@pytest.fixture(scope="module")
+def vectors(text, tmp_path_factory):
+    """A pipeline with a vector for each word of the text."""
+    nlp, numbers = spacy.blank("en"), numpy.random.RandomState(0)
+    for row in srsly.read_jsonl(text):
+        for token in nlp(row["text"]):
+            nlp.vocab.set_vector(token.text, numbers.normal(size=8).astype("f"))
+    path = tmp_path_factory.mktemp("vectors") / "vectors"
+    nlp.to_disk(path)
+    return path
+
+
+@pytest.fixture
+def settings(text, vectors):
+    return {
+        "paths.raw_text": str(text),
+        "paths.vectors": str(vectors),
+        f"{MODEL}.encode.width": 16,
+        f"{MODEL}.encode.depth": 1,
+        f"{MODEL}.embed.rows": [200, 50],
+        f"{MODEL}.embed.ngram_rows": 200,
+        "pretraining.objective.hidden_size": 16,
+        "pretraining.batcher.size": 300,
+        "pretraining.max_epochs": 3,
+    }
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.bin")}
+
+
+def test_the_best_epoch_is_the_one_with_the_lowest_loss_on_held_out_text(settings, tmp_path):
+    out = tmp_path / "out"
+    manifest = pretrain(CONFIG, out, overrides=settings)
+    names = ["curve.png", "log.jsonl", "manifest.json", "model-best.bin", "model-last.bin"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    rows = list(srsly.read_jsonl(out / "log.jsonl"))
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    losses = [row["held_out_loss"] for row in rows]
+    assert losses[-1] < losses[0] < 1.1
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert manifest["best_epoch"] == 1 + losses.index(min(losses))
+    assert manifest == srsly.read_json(out / "manifest.json")
+    assert manifest["words_per_second"] > 0
+    assert (out / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_an_earlier_epoch_that_was_better_is_kept(settings, tmp_path, monkeypatch):
+    losses = iter([0.5, 0.2, 0.4])
+    monkeypatch.setattr(Pretraining, "measure", lambda self, docs: next(losses))
+    manifest = pretrain(CONFIG, tmp_path / "out", overrides=settings)
+    assert manifest["best_epoch"] == 2
+    files = files_of(tmp_path / "out")
+    assert files["model-best.bin"] != files["model-last.bin"]
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(settings, tmp_path, monkeypatch):
+    pretrain(CONFIG, tmp_path / "whole", overrides=settings)
+    epoch, calls = Pretraining.epoch, []
+
+    def killed(self, title):
+        calls.append(title)
+        if len(calls) == 2:
+            next(islice(self.corpus(self.nlp), 5, None))  # in the middle of an epoch
+            raise KeyboardInterrupt
+        return epoch(self, title)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretraining, "epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(CONFIG, tmp_path / "half", overrides=settings)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "whole"] == [".half.partial"]
+    titles = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Pretraining, "epoch", lambda self, title: titles.append(title) or epoch(self, title)
+        )
+        pretrain(CONFIG, tmp_path / "half", overrides=settings)
+    assert titles == ["epoch 2 of 3", "epoch 3 of 3"]
+    assert files_of(tmp_path / "half") == files_of(tmp_path / "whole")
+
+
+def test_a_run_of_another_text_is_not_gone_on_with(settings, tmp_path, monkeypatch, capsys):
+    epoch = Pretraining.epoch
+
+    def stop(self, title):
+        if title.startswith("epoch 2"):
+            raise KeyboardInterrupt
+        return epoch(self, title)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretraining, "epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(CONFIG, tmp_path / "out", overrides=settings)
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(f'{{"text": "text number {n} is new"}}\n' for n in range(300)))
+    manifest = pretrain(
+        CONFIG, tmp_path / "out", overrides={**settings, "paths.raw_text": str(other)}
+    )
+    assert "is not used" in capsys.readouterr().out
+    assert manifest["text"] == other.as_posix() and len(manifest["epochs"]) == 3
+
+
+def test_training_starts_from_the_weights(settings, tmp_path):
+    pretrain(CONFIG, tmp_path / "out", overrides={**settings, "pretraining.max_epochs": 1})
+    weights = tmp_path / "out" / "model-best.bin"
+    corpus = tmp_path / "train.spacy"
+    nlp = spacy.blank("en")
+    doc = nlp("so good")
+    doc.cats = {"joy": 1.0, "anger": 0.0}
+    spacy.tokens.DocBin(docs=[doc]).to_disk(corpus)
+    srsly.write_json(tmp_path / "labels.json", ["joy", "anger"])
+    paths = {f"paths.{name}": str(corpus) for name in ("train", "dev")}
+    paths |= {"paths.labels": str(tmp_path / "labels.json"), "paths.init_tok2vec": str(weights)}
+    overrides = {**settings, **paths}
+    check_inputs(CONFIG, overrides)
+    nlp = init_nlp(load_config(CONFIG, overrides=overrides, interpolate=False))
+    encoder = nlp.get_pipe("textcat_multilabel").model.get_ref("tok2vec")
+    assert encoder.to_bytes() == weights.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({f"{MODEL}.encode.width": 24}, r"do not fit textcat_multilabel\.tok2vec"),
+        ({f"{MODEL}.encode.depth": 2}, r"do not fit textcat_multilabel\.tok2vec"),
+        ({f"{MODEL}.embed.rows": [300, 50]}, r"do not fit textcat_multilabel\.tok2vec"),
+        ({"paths.init_tok2vec": "nowhere.bin"}, r"no pretrained weights at nowhere\.bin"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, tmp_path, change, found):
+    pretrain(CONFIG, tmp_path / "out", overrides={**settings, "pretraining.max_epochs": 1})
+    weights = {"paths.init_tok2vec": str(tmp_path / "out" / "model-best.bin")}
+    with pytest.raises(ValueError, match=found) as caught:
+        check_inputs(CONFIG, {**settings, **weights, **change})
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "found"),
+    [
+        ("cnn", {"paths.raw_text": None}, "no raw text at None"),
+        ("cnn", {"paths.raw_text": "nowhere.jsonl"}, r"nowhere\.jsonl: no such file"),
+        ("cnn", {"paths.vectors": None}, "the pipeline has none; pass --paths.vectors"),
+        ("torch_lstm", None, r"torch_lstm\.cfg has no \[pretraining\]"),
+    ],
+)
+def test_bad_input_is_refused_and_earlier_weights_stay(settings, tmp_path, config, change, found):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "model-best.bin").write_text("earlier")
+    overrides = {} if change is None else {**settings, **change}
+    with pytest.raises(ValueError, match=found):
+        pretrain(ROOT / "configs" / f"{config}.cfg", out, overrides=overrides)
+    assert (out / "model-best.bin").read_text() == "earlier"
+
+
+def test_held_out_texts_are_the_same_in_any_order_and_never_trained_on():
+    nlp = spacy.blank("en")
+    examples = [Example(doc, doc) for doc in nlp.pipe(f"text {n}" for n in range(2000))]
+    held, other = [], []
+    trained = {example.text for example in hold_out(iter(examples), held)}
+    list(hold_out(iter(examples[::-1]), other))
+    texts = {doc.text for *_, doc in held}
+    assert texts == {doc.text for *_, doc in other}
+    assert len(texts) == pytest.approx(40, abs=20)
+    assert not texts & trained and len(texts | trained) == 2000
+
+
+def test_at_most_so_many_texts_are_held_out(monkeypatch):
+    monkeypatch.setattr(module, "MOST_HELD_OUT", 5)
+    nlp, held = spacy.blank("en"), []
+    examples = [Example(doc, doc) for doc in nlp.pipe(f"text {n}" for n in range(2000))]
+    list(hold_out(iter(examples), held))
+    assert len(held) == 5
+
+
+def test_a_learn_rate_schedule_moves(settings):
+    schedule = {"@schedules": "warmup_linear.v1", "initial_rate": 0.01}
+    schedule |= {"warmup_steps": 2, "total_steps": 10}
+    config = load_config(CONFIG, overrides=settings, interpolate=False)
+    config["pretraining"]["optimizer"]["learn_rate"] = schedule
+    training = Pretraining(config.interpolate())
+    before = training.optimizer.learn_rate
+    training.epoch("epoch 1")
+    assert training.optimizer.learn_rate != before
+
+
+def test_raw_text_has_each_text_once_and_no_labels(tmp_path):
+    (tmp_path / "a.tsv").write_text("so very good\t1\tx\nno\t2\ty\nSO very good\t3\tz\n")
+    (tmp_path / "b.txt").write_text("another text here\n\n")
+    with gzip.open(tmp_path / "c.jsonl.gz", "wt") as file:
+        file.write('{"text": "so VERY good", "labels": ["joy"]}\n{"text": "a last new one"}\n')
+    sources = [tmp_path / name for name in ("a.tsv", "b.txt", "c.jsonl.gz")]
+    out = tmp_path / "raw.jsonl.gz"
+    assert raw_text(sources, out) == {"texts": 3, "repeated": 2, "short": 2}
+    rows = [json.loads(line) for line in gzip.decompress(out.read_bytes()).decode().splitlines()]
+    texts = ["so very good", "another text here", "a last new one"]
+    assert rows == [{"text": text} for text in texts]
+    first = out.read_bytes()
+    raw_text(sources, out)
+    assert out.read_bytes() == first
+    assert [example.text for example in create_raw_text(out, shuffle_buffer=0)(spacy.blank("en"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.jsonl", '{"text": "so very good"}\n{"body": 1}\n', r"a\.jsonl, line 2"),
+        ("a.csv", "text\nso\n", "Expected a file in"),
+        ("a.txt", "so\n", "No text of 3 words"),
+    ],
+)
+def test_raw_text_refuses_bad_sources_and_keeps_the_earlier_file(tmp_path, name, content, found):
+    (tmp_path / name).write_text(content)
+    out = tmp_path / "raw.jsonl"
+    out.write_text("earlier")
+    with pytest.raises(ValueError, match=found):
+        raw_text([tmp_path / name], out)
+    assert out.read_text() == "earlier"
+
+
+def test_the_reader_cuts_long_texts_and_shuffles(tmp_path):
+    path = tmp_path / "raw.txt"
+    path.write_text("a b c d e\n\n" + "".join(f"text{n} end\n" for n in range(50)))
+    nlp = spacy.blank("en")
+    docs = [e.reference for e in create_raw_text(path, max_words=2, shuffle_buffer=0)(nlp)]
+    assert [doc.text.strip() for doc in docs[:4]] == ["a b", "c d", "e", "text0 end"]
+    assert len(docs) == 53
+    assert len(list(create_raw_text(path, limit=2)(nlp))) == 2
+    mixed = [e.text for e in create_raw_text(path, shuffle_buffer=10)(nlp)]
+    plain = [e.text for e in create_raw_text(path, shuffle_buffer=0)(nlp)]
+    assert mixed != plain and sorted(mixed) == sorted(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.jsonl", b'{"text": "x"}\nnot json\n', r"a\.jsonl, line 2: no JSON"),
+        ("a.jsonl", b'{"body": "x"}\n', r"a\.jsonl, line 1: .*Expected"),
+        ("a.txt", b"fine\nb\xffd\n", r"a\.txt, line 2: .*Expected UTF-8"),
+        ("a.txt", b"\n", r"a\.txt: no text"),
+        ("a.txt.gz", gzip.compress(b"fine\n" * 9)[:-6], r"a\.txt\.gz, line \d+: .*whole gzip"),
+        ("a.csv", b"x", "Expected a file in"),
+    ],
+)
+def test_the_reader_names_the_line_that_is_wrong(tmp_path, name, content, found):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=found):
+        list(create_raw_text(tmp_path / name)(spacy.blank("en")))
+
+
+def test_the_reader_refuses_numbers_out_of_range_and_no_path():
+    with pytest.raises(ValueError, match="max_words 0"):
+        create_raw_text(Path("a.txt"), max_words=0)
+    with pytest.raises(ValueError, match=r"No raw text\. Expected --paths\.raw_text"):
+        list(create_raw_text(None)(spacy.blank("en")))
