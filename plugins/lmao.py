@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.util import registry
 from spacy.vectors import Mode, Vectors
 from spacy.vocab import Vocab
-from thinc.api import Linear, Maxout, Model, Ops, chain
+from thinc.api import Linear, Maxout, Model, Ops, chain, glorot_uniform_init, zero_init
 from thinc.types import Floats2d, Ints1d, Ints2d, Ragged
 
 Target = Literal["word", "trigram", "head", "next_prev"]
@@ -37,7 +37,8 @@ def build_pretrain_lmao(
 
     Of the words chosen, 80 % become [MASK], 10 % another word, 10 % stay, as in BERT.
 
-    hidden_size, maxout_pieces: Of the layer between encoder and prediction, which is not saved.
+    hidden_size, maxout_pieces: Of the layer between encoder and prediction, which is not saved;
+        with a size of 0 there is none.
     target: Vector of the word itself; of it and its neighbours; of its neighbours alone; or of its
         syntactic head, which needs a pipeline with a parser.
     loss: Squared distance, its gradient (prediction - target) / words; 1 - cosine; or the negative
@@ -71,10 +72,13 @@ def build_pretrain_lmao(
             drop_vectors(tok2vec, input_vectors_dropout)
         nlp = load_parser(parser) if target == "head" else None
         nO = vectors.shape[1] * len(OFFSETS[target])
-        head = chain(
-            Maxout(hidden_size, tok2vec.get_dim("nO"), maxout_pieces, normalize=True, dropout=0.0),
-            Linear(nO, hidden_size),
-        )
+        width = tok2vec.get_dim("nO")
+        # From zero, but cosine has no direction there.
+        start = glorot_uniform_init if loss == "cosine" else zero_init
+        head: Model = Linear(nO, hidden_size or width, init_W=start)
+        if hidden_size:
+            hidden = Maxout(hidden_size, width, maxout_pieces, normalize=True, dropout=0.0)
+            head = chain(hidden, head)
         mask = Mask(mask_prob, None if random_words == "corpus" else vocab)
 
         def compare(ops: Ops, docs: list[Doc], prediction: Floats2d) -> tuple[float, Floats2d]:

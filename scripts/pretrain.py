@@ -154,8 +154,9 @@ def pretrain(
     from there to the same result, unless config or text have changed.
 
     config: With a [pretraining] block, and a corpus with a path.
-    output: Folder for model-best.bin, model-last.bin, log.jsonl, curve.png and manifest.json; an
-        earlier one stays until this one is complete.
+    output: Folder for model-best.bin, model-last.bin, log.jsonl, curve.png and manifest.json, and
+        model1.bin and so on if pretraining.n_save_epoch says so; an earlier one stays until this
+        one is complete.
     overrides: Config values by dotted key.
     RETURNS: What manifest.json holds: best_epoch, epochs, words_per_second, hashes.
     RAISES ValueError: A bad key, file or row, no [pretraining], too little text, a diverged loss.
@@ -241,7 +242,10 @@ def _save(
 ) -> None:
     """Write the weights of this epoch, then the state that says it is done."""
     weights = training.weights()
-    names = ["model-last.bin"]
+    names, number = ["model-last.bin"], epochs[-1]["epoch"]
+    every = training.nlp.config["pretraining"].get("n_save_epoch")
+    if every and number % every == 0:
+        names.append(f"model{number}.bin")
     if epochs[-1] is best_of(epochs):
         names.append("model-best.bin")
     for name in names:
