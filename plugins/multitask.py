@@ -25,7 +25,8 @@ def make_pretraining_objective(
     """Make a component that trains the encoder of another one on the text of all examples.
 
     objective: As in [pretraining.objective], e.g. goemotions.PretrainLMAO.v1.
-    component: Whose encoder to train; it must come before this one.
+    component: Whose encoder to train; it must come after this one, because spaCy updates the
+        weights of each component before it comes to the next.
     layer: Reference of the encoder in its model, "" for the model itself.
     loss_scale: Of the gradient, against that of the task.
     """
@@ -55,10 +56,15 @@ class PretrainingObjective(TrainablePipe):
     ) -> None:
         """Build the objective over the encoder of the other component.
 
-        RAISES ValueError: There is no such component before this one, or no such layer.
+        RAISES ValueError: There is no such component after this one, or no such layer.
         """
-        if nlp is None or self.cfg["component"] not in nlp.pipe_names:
-            raise ValueError(f"{self.name}: no component {self.cfg['component']!r} to train.")
+        names = nlp.pipe_names if nlp is not None else []
+        later = names[names.index(self.name) + 1 :] if self.name in names else names
+        if self.cfg["component"] not in later:
+            raise ValueError(
+                f"{self.name}: no component {self.cfg['component']!r} to train. Expected it in "
+                f"nlp.pipeline after {self.name}; found {later}."
+            )
         encoder = nlp.get_pipe(self.cfg["component"]).model
         encoder = encoder.get_ref(self.cfg["layer"]) if self.cfg["layer"] else encoder
         self.model = self.objective(self.vocab, encoder)

@@ -28,3 +28,24 @@ def plot_pretraining(epochs: list[dict[str, Any]], path: Path) -> None:
     axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def plot_search(arms: str, metric: str, scores: dict[str, list[float]], path: Path) -> None:
+    """Draw the score of every trial, an arm per column, and the mean of the best three.
+
+    scores: By arm, best first; may be empty.
+    path: A .png; replaced.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for column, found in enumerate(scores.values()):
+        axes.plot([column] * len(found), found, "o", color="#0b5fa5", alpha=0.4, mew=0)
+        if found:
+            top = sum(found[:3]) / len(found[:3])
+            axes.plot([column - 0.25, column + 0.25], [top, top], color="#111111", lw=2)
+            axes.annotate(f"{top:.3f}", (column + 0.27, top), va="center", fontsize=8)
+    axes.set(xlabel=arms or "search", ylabel=metric, xlim=(-0.6, len(scores) - 0.2))
+    axes.set_xticks(range(len(scores)), list(scores))
+    axes.set_title("Each dot a trial, the line the mean of the best three", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

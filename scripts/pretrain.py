@@ -118,15 +118,15 @@ class Pretraining:
         """Take what `state` returned, in this process or another."""
         nodes, optimizer = list(self.model.walk()), self.optimizer
         for number, name, array in state["params"]:
-            nodes[number].set_param(name, nodes[number].ops.asarray(array))
+            nodes[number].set_param(name, nodes[number].ops.xp.array(array))
         for attribute, rows in state["optimizer"].items():
-            if rows:
-                values = {(nodes[number].id, name): value for number, name, value in rows}
-                getattr(optimizer, attribute).update(values)
+            for number, name, value in rows:  # counts, or arrays that msgpack made read-only
+                mine = nodes[number].ops.xp.array(value) if numpy.ndim(value) else value
+                getattr(optimizer, attribute)[nodes[number].id, name] = mine
         for _ in range(state["steps"]):
             optimizer.step_schedules()
         if state["pool"] is not None:
-            self.model.attrs["mask"].pool = state["pool"]
+            self.model.attrs["mask"].pool = numpy.array(state["pool"])
         version, numbers, gauss = state["rng"]["random"]
         random.setstate((version, tuple(numbers), gauss))
         numpy.random.set_state(tuple(state["rng"]["numpy"]))

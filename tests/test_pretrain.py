@@ -73,10 +73,10 @@ def test_the_best_epoch_is_the_one_with_the_lowest_loss_on_held_out_text(setting
     rows = list(srsly.read_jsonl(out / "log.jsonl"))
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     losses = [row["held_out_loss"] for row in rows]
-    assert losses[-1] < losses[0] < 1.1
+    assert losses[-1] < losses[1] < losses[0]
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert manifest["best_epoch"] == 1 + losses.index(min(losses))
-    assert manifest == srsly.read_json(out / "manifest.json")
+    assert manifest == json.loads((out / "manifest.json").read_text())
     assert manifest["words_per_second"] > 0
     assert (out / "curve.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -213,7 +213,7 @@ def test_at_most_so_many_texts_are_held_out(monkeypatch):
 
 def test_a_learn_rate_schedule_moves(settings):
     schedule = {"@schedules": "warmup_linear.v1", "initial_rate": 0.01}
-    schedule |= {"warmup_steps": 2, "total_steps": 10}
+    schedule |= {"warmup_steps": 2, "total_steps": 1000}
     config = load_config(CONFIG, overrides=settings, interpolate=False)
     config["pretraining"]["optimizer"]["learn_rate"] = schedule
     training = Pretraining(config.interpolate())

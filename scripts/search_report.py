@@ -1,0 +1,166 @@
+"""Report a search: every trial as CSV, the best of each arm, and what each setting's values do."""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from scripts.files import hash_of, replacing
+from scripts.plots import plot_search
+from scripts.space import Plan
+
+TOP = 3  # trials; the best of many is luck, the mean of three less so
+THIRDS = ("low", "middle", "high")
+
+
+def report_search(plan: Plan, rows: list[dict[str, Any]], output: Path) -> None:
+    """Write results.csv, summary.json, tables.md and trials.png into a folder.
+
+    rows: As scripts.search.search returns them, at least one.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    summary = summarise(plan, rows)
+    with replacing(output / "results.csv") as path, path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    with replacing(output / "summary.json") as path:
+        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf8")
+    with replacing(output / "tables.md") as path:
+        path.write_text(as_tables(plan, summary), encoding="utf8")
+    plot_search(plan.arms, plan.metric, score_lists(plan, rows), output / "trials.png")
+
+
+def score_of(row: dict[str, Any]) -> float | None:
+    """Return the score that counts: the final one of a finished trial, if there is one."""
+    final = row["final_score"]
+    return row["score"] if final is None else final
+
+
+def score_lists(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return the scores of the trials of each arm that were not stopped, best first.
+
+    With none that was scored once more, those of all trials.
+    """
+    finished = [row for row in rows if row["status"] == "finished"] or rows
+    found: dict[str, list[float]] = {str(arm): [] for arm in plan.arm_values()}
+    for row in finished:
+        score = score_of(row)
+        if score is not None:
+            found[str(row.get(plan.arms))].append(score)
+    return {arm: sorted(scores, reverse=True) for arm, scores in found.items()}
+
+
+def summarise(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the tables say, for other programs."""
+    counted = [row for row in rows if row["status"] == "finished" and score_of(row) is not None]
+    return {
+        "config": plan.config.as_posix(),
+        "config_sha256": hash_of(plan.config),
+        "metric": plan.metric,
+        "method": plan.method,
+        "seed": plan.seed,
+        "overrides": plan.overrides,
+        "final": plan.final,
+        "trials": len(rows),
+        "statuses": {kind: sum(row["status"] == kind for row in rows)
+                     for kind in ("finished", "stopped", "failed")},
+        "core_hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
+        "arms": [_arm_of(plan, arm, rows, counted) for arm in plan.arm_values()],
+        "settings": {key: _values_of(plan, key, counted) for key in plan.settings},
+    }  # fmt: skip
+
+
+def _arm_of(plan: Plan, arm: Any, rows: list, counted: list) -> dict[str, Any]:
+    mine = [row for row in counted if row.get(plan.arms) == arm]
+    best = max(mine, key=score_of, default=None)
+    scores = sorted((score_of(row) for row in mine), reverse=True)
+    return {
+        "arm": arm,
+        "trials": sum(row.get(plan.arms) == arm for row in rows),
+        "finished": len(mine),
+        "best": scores[0] if scores else None,
+        "top_mean": statistics.mean(scores[:TOP]) if scores else None,
+        "median": statistics.median(scores) if scores else None,
+        "best_settings": None if best is None else {key: best[key] for key in plan.settings},
+    }
+
+
+def _values_of(plan: Plan, key: str, counted: list) -> list[dict[str, Any]]:
+    """Return the mean of the best three scores of each value of a setting."""
+    groups: dict[str, list[float]] = {}
+    for row in counted:
+        groups.setdefault(_group_of(plan, key, row[key], counted), []).append(score_of(row))
+    found = [
+        {"value": name, "trials": len(scores), "best": max(scores),
+         "top_mean": statistics.mean(sorted(scores, reverse=True)[:TOP])}
+        for name, scores in groups.items()
+    ]  # fmt: skip
+    return sorted(found, key=lambda group: -group["top_mean"])
+
+
+def _group_of(plan: Plan, key: str, value: Any, counted: list) -> str:
+    """Return a value as it is, or which third of a continuum it is in."""
+    setting = plan.settings[key]
+    if setting.choices() is not None and not (setting.times or setting.over):
+        return _short(value)
+    every = sorted({row[key] for row in counted})
+    if len(every) <= 6:
+        return _short(value)
+    third = len(every) // 3
+    cuts = [every[third], every[2 * third]]
+    number = sum(value >= cut for cut in cuts)
+    span = (every[0], *cuts, every[-1])
+    return f"{THIRDS[number]}: {_short(span[number])} to {_short(span[number + 1])}"
+
+
+def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
+    """Return the tables of a summary in Markdown."""
+    statuses = ", ".join(f"{count} {kind}" for kind, count in summary["statuses"].items())
+    lines = [
+        f"{summary['trials']} trials of `{summary['config']}`, {statuses}; {summary['core_hours']} "
+        f"hours in all. {plan.metric}; of a trial its best checkpoint.",
+        "",
+        _line(
+            plan.arms or "search",
+            "trials",
+            "finished",
+            "best",
+            f"top {TOP}",
+            "median",
+            "its best",
+        ),
+        _line(*["---"] * 7),
+    ]
+    for arm in summary["arms"]:
+        settings = arm["best_settings"] or {}
+        said = ", ".join(f"{_tail(k)} {_short(v)}" for k, v in settings.items() if k != plan.arms)
+        scores = " | ".join(_score(arm[name]) for name in ("best", "top_mean", "median"))
+        lines.append(f"| {arm['arm']} | {arm['trials']} | {arm['finished']} | {scores} | {said} |")
+    lines += [
+        "",
+        f"| setting | value | trials | best | top {TOP} |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for key, groups in summary["settings"].items():
+        for group in groups:
+            scores = [_score(group[name]) for name in ("best", "top_mean")]
+            lines.append(_line(key, group["value"], group["trials"], *scores))
+    return "\n".join(lines) + "\n"
+
+
+def _line(*cells: Any) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _tail(key: str) -> str:
+    return key.split(".")[-1]

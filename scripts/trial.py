@@ -1,0 +1,147 @@
+"""Train one set of settings of a search, from pretrained weights if the settings say so."""
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import spacy
+from filelock import FileLock
+from spacy.language import Language
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config, registry, resolve_dot_names
+from thinc.api import fix_random_seed
+
+import plugins  # noqa: F401  registers what the configs name
+from scripts.check_config import check_config, check_inputs
+from scripts.files import hash_of
+from scripts.gpu import use_gpu
+from scripts.pretrain import pretrain
+from scripts.space import Plan
+
+LOGGER = "goemotions.search_report.v1"
+EPOCHS = "pretraining.max_epochs"
+# What the weights of a pretraining depend on; training.* is of no matter to them.
+SHAPING = ("pretraining.", "components.", "nlp.", "initialize.", "paths.", "corpora.pretrain.",
+           "system.seed")  # fmt: skip
+
+
+def run_trial(
+    plan: Plan,
+    settings: dict[str, Any],
+    report: Callable[[dict[str, Any]], None],
+    *,
+    pretrained: Path,
+    work: Path,
+    gpu_id: int = -1,
+) -> dict[str, Any]:
+    """Train a config with the settings of a trial and report each evaluation.
+
+    settings: Config values by dotted key. Any of pretraining.* makes the trial start from weights
+        pretrained with them, for pretraining.max_epochs epochs; 0 starts from none.
+    report: Called with score (the best so far), best_step, evaluations, last_score and step.
+    pretrained: Folder that keeps pretrained weights for all trials.
+    work: Folder for the models of trials, each in one of its own that is deleted at the end.
+    RETURNS: score, final_score if the plan wants one, best_step, evaluations.
+    RAISES ValueError: A bad key, file or value.
+    """
+    overrides = overrides_of(plan, settings)
+    use_gpu(gpu_id)
+    if weights := _pretrained(plan, settings, pretrained, gpu_id):
+        overrides["initialize.init_tok2vec"] = str(weights)
+    check_config(plan.config, overrides)
+    check_inputs(plan.config, overrides)
+    best = {"score": 0.0, "best_step": 0, "evaluations": 0}
+
+    def follow(info: dict[str, Any]) -> None:
+        found = _metric_of(plan, info["other_scores"])
+        best["evaluations"] += 1
+        if found > best["score"]:
+            best.update(score=found, best_step=info["step"])
+        report({**best, "last_score": found, "step": info["step"]})
+
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        config = load_config(plan.config, overrides=overrides, interpolate=False)
+        registry.loggers.register(LOGGER, func=lambda: _logger_of(follow))
+        config["training"]["logger"] = {"@loggers": LOGGER}
+        nlp = init_nlp(config, use_gpu=gpu_id)
+        output = io.StringIO()
+        train(nlp, Path(folder), use_gpu=gpu_id, stdout=output, stderr=output)
+        if plan.final:
+            best["final_score"] = score_again(plan, Path(folder) / "model-best")
+    return best
+
+
+def overrides_of(plan: Plan, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what a trial changes in the config, without what only pretraining reads."""
+    both = {**plan.overrides, **settings}
+    return {key: value for key, value in both.items() if not key.startswith("pretraining.")}
+
+
+def score_again(plan: Plan, model: Path) -> float:
+    """Return the metric of a saved pipeline on the dev corpus as plan.final changes it."""
+    config = load_config(model / "config.cfg", overrides=plan.final, interpolate=True)
+    (corpus,) = resolve_dot_names(config, [config["training"]["dev_corpus"]])
+    nlp = spacy.load(model)
+    return _metric_of(plan, nlp.evaluate(list(corpus(nlp))))
+
+
+def _metric_of(plan: Plan, scores: dict[str, Any]) -> float:
+    if not isinstance(scores.get(plan.metric), int | float):
+        known = sorted(key for key, value in scores.items() if isinstance(value, int | float))
+        raise ValueError(f"metric {plan.metric!r}. Expected one of {', '.join(known)}.")
+    return float(scores[plan.metric])
+
+
+def _logger_of(follow: Callable[[dict[str, Any]], None]) -> Callable:
+    """Return a logger of spaCy's that tells a function of each evaluation."""
+
+    def setup(nlp: Language, stdout: Any = None, stderr: Any = None) -> tuple:
+        def log(info: dict[str, Any] | None) -> None:
+            if info is not None and info["score"] is not None:
+                follow(info)
+
+        return log, lambda: None
+
+    return setup
+
+
+def _pretrained(plan: Plan, settings: dict[str, Any], folder: Path, gpu_id: int) -> Path | None:
+    """Return the weights that a trial starts from; they are made once for all trials."""
+    if not any(key.startswith("pretraining.") for key in settings):
+        return None
+    longest = longest_pretraining(plan)
+    epochs = settings.get(EPOCHS, longest)
+    if not epochs:
+        return None
+    both = {**plan.overrides, **settings}
+    wanted = {key: both[key] for key in sorted(both) if key.startswith(SHAPING) and key != EPOCHS}
+    wanted |= {EPOCHS: longest, "pretraining.n_save_epoch": 1}
+    made = folder / pretraining_name(plan, wanted)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{made}.lock"):  # another trial may be at it
+        if not (made / "manifest.json").exists():
+            fix_random_seed(0)
+            pretrain(plan.config, made, gpu_id=gpu_id, overrides=wanted)
+    return made / f"model{epochs}.bin"
+
+
+def longest_pretraining(plan: Plan) -> int:
+    """Return for how many epochs to pretrain, so that one run serves the trials with fewer."""
+    setting = plan.settings.get(EPOCHS)
+    if setting is not None:
+        return max(setting.choices() or [setting.range[-1]])
+    config = load_config(plan.config, overrides=plan.overrides)
+    return int(config["pretraining"]["max_epochs"])
+
+
+def pretraining_name(plan: Plan, wanted: dict[str, Any]) -> str:
+    """Return the name of a folder for weights pretrained with these overrides of this config."""
+    config = load_config(plan.config, overrides=wanted, interpolate=True)
+    text = Path(config["corpora"]["pretrain"]["path"] or "")
+    facts = [wanted, hash_of(plan.config), hash_of(text) if text.is_file() else ""]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf8")).hexdigest()[:12]
