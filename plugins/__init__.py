@@ -6,6 +6,7 @@ import plugins.blas
 import plugins.decide
 import plugins.embed
 import plugins.lmao
+import plugins.lmfao
 import plugins.losses
 import plugins.multitask
 import plugins.my_stream

@@ -97,10 +97,10 @@ class Pretraining:
         numpy.random.set_state(before)
         return float(numpy.mean(losses))
 
-    def weights(self) -> bytes:
-        """Return the encoder's weights, averaged if the optimizer keeps averages."""
+    def weights(self, part: str) -> bytes:
+        """Return the weights of tok2vec or output_layer, averaged if the optimizer does that."""
         with self.model.use_params(self.optimizer.averages):
-            return self.model.get_ref("tok2vec").to_bytes()
+            return self.model.get_ref(part).to_bytes()
 
     def state(self) -> dict[str, Any]:
         """Return weights, optimizer and random numbers, in the types of msgpack."""
@@ -154,9 +154,9 @@ def pretrain(
     from there to the same result, unless config or text have changed.
 
     config: With a [pretraining] block, and a corpus with a path.
-    output: Folder for model-best.bin, model-last.bin, log.jsonl, curve.png and manifest.json, and
-        model1.bin and so on if pretraining.n_save_epoch says so; an earlier one stays until this
-        one is complete.
+    output: Folder for model-best.bin, model-last.bin, objective-best.bin (of the layers that train
+        drops), log.jsonl, curve.png and manifest.json, and model1.bin and so on if
+        pretraining.n_save_epoch says so; an earlier one stays until this one is complete.
     overrides: Config values by dotted key.
     RETURNS: What manifest.json holds: best_epoch, epochs, words_per_second, hashes.
     RAISES ValueError: A bad key, file or row, no [pretraining], too little text, a diverged loss.
@@ -241,16 +241,17 @@ def _save(
     training: Pretraining, work: Path, facts: dict[str, Any], epochs: list[dict[str, Any]]
 ) -> None:
     """Write the weights of this epoch, then the state that says it is done."""
-    weights = training.weights()
-    names, number = ["model-last.bin"], epochs[-1]["epoch"]
+    weights, number = training.weights("tok2vec"), epochs[-1]["epoch"]
+    files = {"model-last.bin": weights}
     every = training.nlp.config["pretraining"].get("n_save_epoch")
     if every and number % every == 0:
-        names.append(f"model{number}.bin")
+        files[f"model{number}.bin"] = weights
     if epochs[-1] is best_of(epochs):
-        names.append("model-best.bin")
-    for name in names:
+        files["model-best.bin"] = weights
+        files["objective-best.bin"] = training.weights("output_layer")
+    for name, content in files.items():
         with replacing(work / name) as temporary:
-            temporary.write_bytes(weights)
+            temporary.write_bytes(content)
     with replacing(work / "state.msgpack") as temporary:
         state = {"facts": facts, "epochs": epochs, "training": training.state()}
         srsly.write_msgpack(temporary, state)

@@ -67,7 +67,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_the_best_epoch_is_the_one_with_the_lowest_loss_on_held_out_text(settings, tmp_path):
     out = tmp_path / "out"
     manifest = pretrain(CONFIG, out, overrides=settings)
-    names = ["curve.png", "log.jsonl", "manifest.json", "model-best.bin", "model-last.bin"]
+    weights = ["model-best.bin", "model-last.bin", "objective-best.bin"]
+    names = ["curve.png", "log.jsonl", "manifest.json", *weights]
     assert sorted(path.name for path in out.iterdir()) == names
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     rows = list(srsly.read_jsonl(out / "log.jsonl"))
