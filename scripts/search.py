@@ -240,7 +240,7 @@ def _progress(plan: Plan, total: int) -> Any:
 
         def line(self, trials: list, trial: Any, how: str) -> None:
             scores = [other.last_result.get("score", 0) for other in trials if other.last_result]
-            ended = sum(other.is_finished() for other in trials)
+            ended = sum(other is trial or other.is_finished() for other in trials)
             score = (trial.last_result or {}).get("score")
             drawn = ", ".join(f"{k.split('.')[-1]} {_short(v)}" for k, v in trial.config.items())
             shown = "no score" if score is None else f"{plan.metric} {score:.4f}"
