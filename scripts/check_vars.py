@@ -195,7 +195,8 @@ def _problems_of_values(values: dict[str, str], project: Path) -> list[str]:
     for name in ("text_column", "label_column", "label_separator"):
         if not values[name]:
             problems.append(f"{name}: empty. Expected a text.")
-    problems += [_problem_of_lang(values["lang"]), _problem_of_config(values["config"], project)]
+    problems += [_problem_of_lang(values["lang"])]
+    problems += [_problem_of_file(n, values[n], project) for n in ("config", "search")]
     return [
         problem for problem in [*problems, _problem_of_data(values["data"], project)] if problem
     ]
@@ -209,14 +210,15 @@ def _problem_of_lang(lang: str) -> str:
     return "" if known else f"lang: spaCy has no language {lang!r}. Expected a code like en."
 
 
-def _problem_of_config(config: str, project: Path) -> str:
-    """Say in words if there is no such config."""
-    known = sorted(path.stem for path in (project / "configs").glob("*.cfg"))
-    if config in known:
+def _problem_of_file(name: str, value: str, project: Path) -> str:
+    """Say in words if there is no such config, or no such search."""
+    folder, ending = {"config": ("configs", ".cfg"), "search": ("configs/search", ".yml")}[name]
+    known = sorted(path.stem for path in (project / folder).glob(f"*{ending}"))
+    if value in known:
         return ""
-    close = get_close_matches(config, known, 1)
+    close = get_close_matches(value, known, 1)
     help_ = f"Did you mean {close[0]}?" if close else f"Expected one of: {', '.join(known)}."
-    return f"config: no configs/{config}.cfg. {help_}"
+    return f"{name}: no {folder}/{value}{ending}. {help_}"
 
 
 def _problem_of_data(data: str, project: Path) -> str:
@@ -226,8 +228,11 @@ def _problem_of_data(data: str, project: Path) -> str:
         return f"data: {data!r}. Expected the name of a folder in assets/."
     folder = project / "assets" / data
     if data in ASSETS:
-        missing = [asset.name for asset in ASSETS[data] if not (folder / asset.name).is_file()]
-        help_ = f"Get it by: python -m scripts.assets {data}"
+        needed = [asset.name for asset in ASSETS[data] if asset.rows is not None]
+        needed = needed or ["train.jsonl"]  # made of an archive
+        missing = [name for name in needed if not (folder / name).is_file()]
+        then = " and python -m scripts.imdb" if data == "imdb" else ""
+        help_ = f"Get it by: python -m scripts.assets {data}{then}"
         return f"data: assets/{data} lacks {', '.join(missing)}. {help_}" if missing else ""
     if folder.is_dir():
         return ""

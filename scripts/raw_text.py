@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import IO, Annotated
 
 import typer
+from spacy.tokens import DocBin
+from spacy.training.corpus import walk_corpus
+from spacy.vocab import Vocab
 from tqdm import tqdm
 from wasabi import msg
 
@@ -16,13 +19,14 @@ from scripts.files import replacing
 from scripts.init_vectors import read_lines
 from scripts.train_vectors import text_of
 
-KINDS = (".tsv", ".jsonl", ".txt")  # also with .gz
+KINDS = (".spacy", ".tsv", ".jsonl", ".txt")  # the last three also with .gz
 
 
 def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[str, int]:
     """Collect the texts of files, each text once.
 
-    sources: .tsv (first column), .jsonl ("text") and .txt (a text per line), plain or .gz.
+    sources: .spacy, .tsv (first column), .jsonl ("text") and .txt (a text per line), the last three
+        plain or .gz.
     output: .jsonl or .jsonl.gz to write; an earlier one stays until this one is complete.
     min_words: Leave out shorter texts, as white space divides them.
     RETURNS: Counts of texts written, repeated and short ones.
@@ -31,8 +35,8 @@ def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[s
     if output.suffixes[-2:] != [".jsonl", ".gz"] and output.suffix != ".jsonl":
         raise ValueError(f"{output}: Expected a name in .jsonl or .jsonl.gz.")
     for path in sources:
-        if not path.is_file() or _kind(path) not in KINDS:
-            raise ValueError(f"{path}: Expected a file in {', '.join(KINDS)}, also with .gz.")
+        if not path.exists() or _kind(path) not in KINDS:
+            raise ValueError(f"{path}: Expected a file in {', '.join(KINDS)}, or .gz of a text.")
     counts = {"texts": 0, "repeated": 0, "short": 0}
     with replacing(output) as temporary:
         with temporary.open("wb") as plain, _packed(plain, output) as file:
@@ -46,8 +50,7 @@ def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[s
 def _unlike(sources: list[Path], min_words: int, counts: dict[str, int]) -> Iterator[str]:
     seen: set[bytes] = set()
     for source in sources:
-        for number, line in tqdm(read_lines(source), desc=source.name, unit=" texts"):
-            text = text_of(line, _kind(source), f"{source}, line {number}").strip()
+        for text in tqdm(_texts(source), desc=source.name, unit=" texts"):
             digest = blake2b(text.lower().encode("utf8"), digest_size=8).digest()
             reason = "short" if len(text.split()) < min_words else "repeated"
             if reason == "short" or digest in seen:
@@ -56,6 +59,15 @@ def _unlike(sources: list[Path], min_words: int, counts: dict[str, int]) -> Iter
             seen.add(digest)
             counts["texts"] += 1
             yield text
+
+
+def _texts(source: Path) -> Iterator[str]:
+    if source.suffix == ".spacy":
+        for part in walk_corpus(source, ".spacy"):
+            yield from (doc.text.strip() for doc in DocBin().from_disk(part).get_docs(Vocab()))
+        return
+    for number, line in read_lines(source):
+        yield text_of(line, _kind(source), f"{source}, line {number}").strip()
 
 
 def _packed(file: IO[bytes], path: Path) -> AbstractContextManager[IO[bytes]]:
@@ -68,7 +80,9 @@ def _kind(path: Path) -> str:
 
 
 def main(
-    sources: Annotated[list[Path], typer.Argument(help=".tsv, .jsonl or .txt, also with .gz")],
+    sources: Annotated[
+        list[Path], typer.Argument(help=".spacy, or .tsv, .jsonl or .txt, also with .gz")
+    ],
     output: Annotated[Path, typer.Argument(help="File to write, .jsonl or .jsonl.gz")],
     min_words: Annotated[int, typer.Option(help="Leave out shorter texts", min=1)] = 3,
 ) -> None:

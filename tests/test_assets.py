@@ -205,6 +205,12 @@ def test_the_row_count_is_verified(tmp_path):
     assert problem_of(tmp_path / "train.tsv", fewer).endswith("500 rows. Expected 499.")
 
 
+def test_an_archive_has_no_rows_to_count_and_a_url_of_its_own(folder, server):
+    archive = Asset(f"{server.url}/data/train.tsv", TRAIN.sha256, TRAIN.size, None)
+    assert fetch_assets((archive,), folder, base_url="http://127.0.0.1:9/none") == ["train.tsv"]
+    assert problem_of(folder / "train.tsv", archive) == ""
+
+
 def test_project_yml_and_the_script_name_the_same_files():
     assets = srsly.read_yaml(ROOT / "project.yml")["assets"]
     listed = [asset for asset in assets if not asset.get("extra")]
@@ -214,6 +220,9 @@ def test_project_yml_and_the_script_name_the_same_files():
         for asset in ASSETS["goemotions"]
     }
     assert {Path(item["dest"]).name: item["checksum"] for item in listed} == MD5
+    (imdb,) = ASSETS["imdb"]
+    extra = {item["dest"]: item["url"] for item in assets if item.get("extra")}
+    assert extra[f"assets/imdb/{imdb.name}"] == imdb.path
     assert all(COMMIT in item["url"] and item["description"] for item in listed)
 
 

@@ -27,7 +27,8 @@ VALUES = {
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Return a copy of the project that has what check-vars reads, and a small data set."""
-    for name in ("project.yml", "configs/cnn.cfg", "assets/sample/emotions.txt"):
+    search = "configs/search/lmao.yml"
+    for name in ("project.yml", "configs/cnn.cfg", search, "assets/sample/emotions.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "scripts").mkdir()
@@ -117,6 +118,8 @@ def test_config_values_in_the_variable_of_spacy_are_its_own_business(project):
         ({"data": "../sample"}, r"data: '\.\./sample'\. Expected the name of a folder"),
         ({"config": "cn"}, r"no configs/cn\.cfg\. Did you mean cnn\?"),
         ({"config": "zzz"}, r"no configs/zzz\.cfg\. Expected one of: cnn"),
+        ({"search": "lamo"}, r"no configs/search/lamo\.yml\. Did you mean lmao\?"),
+        ({"data": "imdb"}, r"lacks train\.jsonl\. Get it by: .*assets imdb and .*scripts\.imdb"),
         ({"gpu_id": "-2"}, r"gpu_id: '-2'\. Expected a whole number from -1"),
         ({"gpu_id": "cuda"}, r"gpu_id: 'cuda'\. Expected a whole number"),
         ({"seed": "1.5"}, r"seed: '1\.5'\. Expected a whole number from 0"),

@@ -20,7 +20,7 @@ PROJECT = srsly.read_yaml(ROOT / "project.yml")
 COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
 # Without outputs nothing is skipped, so there is nothing that deps could decide.
 CACHED = [name for name, command in COMMANDS.items() if command.get("outputs")]
-ALWAYS = ["check-vars", "clean", "models"]
+ALWAYS = ["check-vars", "clean", "imdb", "models", "search"]
 FOLDERS = "assets|corpus|configs|training|metrics|plugins|scripts"
 PLUGINS = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("*.py"))
 
