@@ -7,6 +7,9 @@ from matplotlib.figure import Figure
 
 from scripts.files import replacing
 
+# Told apart by dashes too, not by colour alone.
+LINES = (("#8a8a8a", "--"), ("#0b5fa5", "-"), ("#b3541e", "-."), ("#3d7a3d", ":"))
+
 
 def plot_pretraining(epochs: list[dict[str, Any]], path: Path) -> None:
     """Draw the loss of each epoch, on the texts trained on and on the held-out ones.
@@ -47,5 +50,34 @@ def plot_search(arms: str, metric: str, scores: dict[str, list[float]], path: Pa
     axes.set(xlabel=arms or "search", ylabel=metric, xlim=(-0.6, len(scores) - 0.2))
     axes.set_xticks(range(len(scores)), list(scores))
     axes.set_title("Each dot a trial, the line the mean of the best three", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def plot_curve(key: str, metric: str, arms: str, points: list[dict[str, Any]], path: Path) -> None:
+    """Draw the mean score over a setting, a line per arm, deviations as bars.
+
+    points: Rows with arm, value, mean and deviation; a value of 0 is the end of the scale: all.
+    path: A .png; replaced.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    values = sorted({row["value"] for row in points}, key=lambda value: (value == 0, value))
+    for number, arm in enumerate(dict.fromkeys(row["arm"] for row in points)):
+        mine = sorted((row for row in points if row["arm"] == arm),
+                      key=lambda row: values.index(row["value"]))  # fmt: skip
+        axes.errorbar(
+            [values.index(row["value"]) for row in mine],
+            [row["mean"] for row in mine],
+            [row["deviation"] for row in mine],
+            color=LINES[number % len(LINES)][0],
+            linestyle=LINES[number % len(LINES)][1],
+            marker="o",
+            capsize=3,
+            label=f"{arms.split('.')[-1]} {arm}" if arms else metric,
+        )
+    axes.set(xlabel=key, ylabel=metric)
+    axes.set_xticks(range(len(values)), [str(value or "all") for value in values])
+    axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.files import hash_of, replacing
-from scripts.plots import plot_search
+from scripts.plots import plot_curve, plot_search
 from scripts.space import Plan
 
 TOP = 3  # trials; the best of many is luck, the mean of three less so
@@ -15,7 +15,7 @@ THIRDS = ("low", "middle", "high")
 
 
 def report_search(plan: Plan, rows: list[dict[str, Any]], output: Path) -> None:
-    """Write results.csv, summary.json, tables.md and trials.png into a folder.
+    """Write results.csv, summary.json, tables.md, trials.png and curve.png into a folder.
 
     rows: As scripts.search.search returns them, at least one.
     """
@@ -30,6 +30,8 @@ def report_search(plan: Plan, rows: list[dict[str, Any]], output: Path) -> None:
     with replacing(output / "tables.md") as path:
         path.write_text(as_tables(plan, summary), encoding="utf8")
     plot_search(plan.arms, plan.metric, score_lists(plan, rows), output / "trials.png")
+    if plan.curve:
+        plot_curve(plan.curve, plan.metric, plan.arms, summary["curve"], output / "curve.png")
 
 
 def score_of(row: dict[str, Any]) -> float | None:
@@ -69,7 +71,25 @@ def summarise(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "core_hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
         "arms": [_arm_of(plan, arm, rows, counted) for arm in plan.arm_values()],
         "settings": {key: _values_of(plan, key, counted) for key in plan.settings},
+        "curve": _curve_of(plan, counted),
     }  # fmt: skip
+
+
+def _curve_of(plan: Plan, counted: list) -> list[dict[str, Any]]:
+    """Return mean and standard deviation of the scores at each point of the curve of each arm."""
+    points: dict[tuple, list[float]] = {}
+    for row in counted if plan.curve else []:
+        points.setdefault((row.get(plan.arms), row[plan.curve]), []).append(score_of(row))
+    return [
+        {
+            "arm": arm,
+            "value": value,
+            "trials": len(scores),
+            "mean": statistics.mean(scores),
+            "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+        }
+        for (arm, value), scores in points.items()
+    ]
 
 
 def _arm_of(plan: Plan, arm: Any, rows: list, counted: list) -> dict[str, Any]:
@@ -118,40 +138,35 @@ def _group_of(plan: Plan, key: str, value: Any, counted: list) -> str:
 def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
     """Return the tables of a summary in Markdown."""
     statuses = ", ".join(f"{count} {kind}" for kind, count in summary["statuses"].items())
-    lines = [
-        f"{summary['trials']} trials of `{summary['config']}`, {statuses}; {summary['core_hours']} "
-        f"hours in all. {plan.metric}; of a trial its best checkpoint.",
-        "",
-        _line(
-            plan.arms or "search",
-            "trials",
-            "finished",
-            "best",
-            f"top {TOP}",
-            "median",
-            "its best",
-        ),
-        _line(*["---"] * 7),
+    arm_header = (plan.arms or "search", "trials", "finished", "best", f"top {TOP}", "median")
+    arms = [
+        (a["arm"], a["trials"], a["finished"], *map(_score, (a["best"], a["top_mean"], a["median"])),
+         ", ".join(f"{key.split('.')[-1]} {_short(value)}"
+                   for key, value in (a["best_settings"] or {}).items() if key != plan.arms))
+        for a in summary["arms"]
+    ]  # fmt: skip
+    points = [
+        (p["arm"], p["value"], p["trials"], f"{p['mean']:.4f} ± {p['deviation']:.4f}")
+        for p in summary["curve"]
     ]
-    for arm in summary["arms"]:
-        settings = arm["best_settings"] or {}
-        said = ", ".join(f"{_tail(k)} {_short(v)}" for k, v in settings.items() if k != plan.arms)
-        scores = " | ".join(_score(arm[name]) for name in ("best", "top_mean", "median"))
-        lines.append(f"| {arm['arm']} | {arm['trials']} | {arm['finished']} | {scores} | {said} |")
-    lines += [
-        "",
-        f"| setting | value | trials | best | top {TOP} |",
-        "| --- | --- | --- | --- | --- |",
+    values = [
+        (key, group["value"], group["trials"], _score(group["best"]), _score(group["top_mean"]))
+        for key, groups in summary["settings"].items()
+        for group in groups
     ]
-    for key, groups in summary["settings"].items():
-        for group in groups:
-            scores = [_score(group[name]) for name in ("best", "top_mean")]
-            lines.append(_line(key, group["value"], group["trials"], *scores))
-    return "\n".join(lines) + "\n"
+    tables = [
+        f"{summary['trials']} trials of `{summary['config']}`: {statuses}; {summary['core_hours']} "
+        f"hours in all. Scores are {plan.metric} of a trial's best checkpoint.",
+        _table((*arm_header, "settings of the best"), arms),
+        _table((plan.arms or "search", plan.curve, "trials", "mean ± deviation"), points),
+        _table(("setting", "value", "trials", "best", f"top {TOP}"), values),
+    ]
+    return "\n\n".join(filter(None, tables)) + "\n"
 
 
-def _line(*cells: Any) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+def _table(header: tuple, rows: list[tuple]) -> str:
+    lines = [header, ("---",) * len(header), *rows] if rows else []
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
 def _score(value: float | None) -> str:
@@ -160,7 +175,3 @@ def _score(value: float | None) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _tail(key: str) -> str:
-    return key.split(".")[-1]

@@ -9,8 +9,8 @@ import srsly
 
 Method = Literal["random", "grid", "optuna"]
 KINDS = ("values", "linspace", "uniform", "loguniform", "integers")
-FIELDS = ("config", "metric", "method", "trials", "settings", "arms", "seed", "stop", "overrides",
-          "final", "about")  # fmt: skip
+FIELDS = ("config", "metric", "method", "trials", "settings", "arms", "curve", "seed", "stop",
+          "overrides", "final", "about")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Plan:
     """A search, as its file says.
 
     arms: Key of the setting of which each value gets a search of its own, "" for one search.
+    curve: Key of a setting to draw the score over, a line per arm; the trials that differ in other
+        settings, such as the seed, are averaged.
     trials: Of each arm; a grid has as many as it has points.
     stop: grace and factor of successive halving: after `grace` evaluations, then `factor` times as
         many, and so on, only the best of each `factor` trials go on. Empty for none.
@@ -54,6 +56,7 @@ class Plan:
     trials: int
     settings: dict[str, Setting]
     arms: str = ""
+    curve: str = ""
     seed: int = 0
     stop: dict[str, int] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -139,8 +142,10 @@ def _fits(kind: str, found: Any) -> bool:
 
 def _check_relations(path: Path, plan: Plan) -> None:
     """Raise ValueError if fields do not fit each other."""
-    if plan.arms and (plan.arms not in plan.settings or not plan.arm_values()):
-        raise ValueError(f"{path}: arms {plan.arms!r}. Expected a setting with values.")
+    for name, key in (("arms", plan.arms), ("curve", plan.curve)):
+        setting = plan.settings.get(key)
+        if key and (setting is None or setting.choices() is None):
+            raise ValueError(f"{path}: {name} {key!r}. Expected a setting with values.")
     for key, setting in plan.settings.items():
         for other in filter(None, (setting.times, setting.over)):
             place = plan.settings.get(other)

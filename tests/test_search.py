@@ -14,6 +14,7 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 
+from scripts.check_config import check_config
 from scripts.search import check_plan, search
 from scripts.search_report import report_search, summarise
 from scripts.space import Plan, Setting, read_plan
@@ -204,6 +205,32 @@ def test_the_report_gives_the_best_and_the_mean_of_the_top_three(tmp_path):
     assert [float(r["score"]) for r in written] == [0.5, 0.9, 0.6, 0.7, 0.8, 0.99]
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert (tmp_path / "trials.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_curve_averages_what_differs_in_other_settings(tmp_path):
+    key = "corpora.train.limit"
+    settings = {ARMS: Setting("values", [0, 1]), key: Setting("values", [10, 0])}
+    plan = Plan(ROOT / "configs" / "cnn.cfg", "x", "grid", 1, settings, ARMS, key)
+    rows = [row(arm, score, **{key: limit}) for arm, limit, score in
+            [(0, 10, 0.5), (0, 10, 0.7), (0, 0, 0.9), (1, 10, 0.8)]]  # fmt: skip
+    report_search(plan, rows, tmp_path)
+    curve = summarise(plan, rows)["curve"]
+    found = {(p["arm"], p["value"]): (p["trials"], p["mean"], p["deviation"]) for p in curve}
+    assert found[0, 10] == (2, pytest.approx(0.6), pytest.approx(0.1414, abs=1e-4))
+    assert found[0, 0] == (1, 0.9, 0) and found[1, 10] == (1, 0.8, 0)
+    assert "| 0 | 10 | 2 | 0.6000 ± 0.1414 |" in (tmp_path / "tables.md").read_text()
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "search").glob("*.yml")))
+def test_the_searches_of_the_project_can_be_read_and_their_configs_know_the_keys(path):
+    plan = read_plan(path)
+    settings = {key: setting.range[0] for key, setting in plan.settings.items()}
+    check_config(plan.config, {**plan.overrides, **plan.resolved(settings), **plan.final})
+
+
+def test_there_are_searches():
+    assert len(list((ROOT / "configs" / "search").glob("*.yml"))) >= 3
 
 
 @pytest.mark.slow
