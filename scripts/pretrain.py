@@ -50,6 +50,7 @@ class Pretraining:
         self.corpus = registry.resolve({"corpus": corpus})["corpus"]
         self.batcher = settings["batcher"]
         self.optimizer: Optimizer = settings["optimizer"]
+        self.words: int | None = None  # of an epoch, once that is known
         self.model: Model = create_pretraining_model(self.nlp, settings)
         ops = self.model.get_ref("tok2vec").ops
         for layer in self.model.walk():  # those of the objective as those of the pipeline
@@ -63,7 +64,7 @@ class Pretraining:
         """
         held: list[tuple[int, int, Doc]] = []
         losses, words, start = [], 0, time.perf_counter()
-        with tqdm(desc=title, unit=" words", mininterval=1) as bar:
+        with tqdm(desc=title, unit=" words", total=self.words, mininterval=1) as bar:
             for batch in self.batcher(hold_out(self.corpus(self.nlp), held)):
                 docs = ensure_docs(batch)
                 update = make_update(self.model, docs, self.optimizer, self.model.attrs["loss"])
@@ -71,7 +72,7 @@ class Pretraining:
                 losses.append(update)
                 words += sum(map(len, docs))
                 bar.update(sum(map(len, docs)))
-        seconds = time.perf_counter() - start
+        seconds, self.words = time.perf_counter() - start, words
         if not losses or not held:
             raise ValueError(
                 f"{words} words to learn from, {len(held)} texts held out. Expected more text."

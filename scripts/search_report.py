@@ -140,11 +140,17 @@ def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
     statuses = ", ".join(f"{count} {kind}" for kind, count in summary["statuses"].items())
     arm_header = (plan.arms or "search", "trials", "finished", "best", f"top {TOP}", "median")
     arms = [
-        (a["arm"], a["trials"], a["finished"], *map(_score, (a["best"], a["top_mean"], a["median"])),
-         ", ".join(f"{key.split('.')[-1]} {_short(value)}"
-                   for key, value in (a["best_settings"] or {}).items() if key != plan.arms))
-        for a in summary["arms"]
-    ]  # fmt: skip
+        (
+            *(arm[name] for name in ("arm", "trials", "finished")),
+            *(_score(arm[name]) for name in ("best", "top_mean", "median")),
+            ", ".join(
+                f"{key.split('.')[-1]} {_short(value)}"
+                for key, value in (arm["best_settings"] or {}).items()
+                if key != plan.arms
+            ),
+        )
+        for arm in summary["arms"]
+    ]
     points = [
         (p["arm"], p["value"], p["trials"], f"{p['mean']:.4f} ± {p['deviation']:.4f}")
         for p in summary["curve"]
