@@ -66,10 +66,13 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
         )
 
 
-def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
+def check_inputs(
+    path: Path, overrides: dict[str, Any] | None = None, *, corpus: bool = True
+) -> None:
     """Check that every path given is there, with the labels and components that are wanted of it.
 
     path, overrides: As for check_config.
+    corpus: Check the files under [paths] too, and the labels in them.
     RAISES ValueError: A file or pipeline is missing, a pipeline has no component of that name, or
         the labels file has others than the training data, or pretrained weights do not fit.
     """
@@ -86,6 +89,8 @@ def check_inputs(path: Path, overrides: dict[str, Any] | None = None) -> None:
         _folder_of(str(vectors), path)
     if config.get("initialize", {}).get("init_tok2vec"):
         _check_weights(path, config)
+    if not corpus:
+        return
     files = config.get("paths", {})
     for key, value in files.items():
         if value and key not in PIPELINES and not Path(str(value)).exists():

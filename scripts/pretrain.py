@@ -164,7 +164,7 @@ def pretrain(
     """
     overrides = dict(overrides or {})
     check_config(config, overrides)
-    check_inputs(config, overrides)
+    check_inputs(config, overrides, corpus=False)
     facts = _facts(config, overrides)
     use_gpu(gpu_id)
     if gpu_id >= 0 and facts["gpu_allocator"]:

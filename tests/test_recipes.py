@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy
 import pytest
 import spacy
+import srsly
 
 from scripts.preprocess import preprocess
+from scripts.raw_text import raw_text
 from tests.conftest import ROOT
 from tests.test_assemble import make_source
 from tests.tiny_transformer import save_tiny_transformer
@@ -68,6 +70,17 @@ def clone(tmp_path_factory) -> Path:
         limit = 60 if path.suffix == ".tsv" else len(rows)
         (data / path.name).write_text("".join(rows[:limit]), encoding="utf8")
     preprocess(data, folder / "corpus" / "goemotions")
+    corpus = folder / "corpus"
+    raw_text([corpus / "goemotions" / "train.spacy"], corpus / "raw" / "goemotions.jsonl.gz")
+    reviews = folder / "assets" / "imdb"
+    reviews.mkdir()
+    (reviews / "labels.txt").write_text("NEGATIVE\nPOSITIVE\n")
+    for split in ("train", "dev"):
+        rows = [
+            {"text": f"film {n}", "labels": [("NEGATIVE", "POSITIVE")[n % 2]]} for n in range(9)
+        ]
+        srsly.write_jsonl(reviews / f"{split}.jsonl", rows)
+    preprocess(reviews, corpus / "imdb")
     save_tiny_transformer(folder / "assets" / "models" / "minilm")
     shutil.copytree(folder / "assets/models/minilm", folder / "roberta-base")
     make_source(steps=1).to_disk(folder / "assets" / "models" / "en_core_web_sm")

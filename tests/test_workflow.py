@@ -1,4 +1,4 @@
-"""The workflow `all` for real, on the committed sample, in a copy of what git would commit."""
+"""The workflows for real, on the committed sample, in a copy of what git would commit."""
 
 import os
 import shutil
@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import spacy
 import srsly
 
 from tests.conftest import ROOT
 
 FOLDERS = ("assets/sample", "configs", "plugins", "scripts")
-RUN = [sys.executable, "-m", "spacy", "project", "run", "all", ".", "--vars.data=sample"]
 # Nine steps instead of a thousand: what is learnt does not matter here.
 FEW_STEPS = "--training.max_steps 9 --training.eval_frequency 3"
 
@@ -29,10 +29,11 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def run(project: Path) -> str:
-    """Run the workflow and return what it printed."""
+def run(project: Path, name: str = "all") -> str:
+    """Run a workflow or a command and return what it printed."""
+    command = [sys.executable, "-m", "spacy", "project", "run", name, ".", "--vars.data=sample"]
     environment = {**os.environ, "SPACY_CONFIG_OVERRIDES": FEW_STEPS, "PYTHONPATH": str(project)}
-    found = subprocess.run(RUN, cwd=project, env=environment, capture_output=True, text=True)
+    found = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 
@@ -53,3 +54,21 @@ def test_the_workflow_runs_from_posts_to_wheel_and_then_skips(project):
     skipped = [line for line in again.splitlines() if "Skipping" in line]
     assert len(skipped) == 5, again
     assert not list(project.rglob(".*.tmp"))
+
+
+def test_the_workflow_lmao_pretrains_and_trains_from_the_weights_and_then_skips(project):
+    printed = run(project, "lmao")
+    folder = project / "training" / "sample"
+    manifest = srsly.read_json(folder / "cnn" / "pretrained" / "manifest.json")
+    losses = [row["held_out_loss"] for row in manifest["epochs"]]
+    assert len(losses) == 4 and losses[-1] < losses[0]
+    weights = "training/sample/cnn/pretrained/model-best.bin"
+    metrics = srsly.read_json(project / "metrics" / "sample" / "cnn-lmao.json")
+    assert metrics["conditions"]["training"]["overrides"]["paths.init_tok2vec"] == weights
+    assert "words/s" in printed
+    again = run(project, "lmao")
+    assert len([line for line in again.splitlines() if "Skipping" in line]) == 5, again
+    run(project, "language-model")
+    nlp = spacy.load(folder / "cnn" / "language-model")
+    (pairs,) = nlp("[MASK]")._.nearest_words[-1:]
+    assert len(pairs) == 10
