@@ -55,6 +55,7 @@ def settings(text, vectors):
         f"{MODEL}.embed.rows": [200, 50],
         f"{MODEL}.embed.ngram_rows": 200,
         "pretraining.objective.hidden_size": 16,
+        "pretraining.objective.mask_prob": 0.15,
         "pretraining.batcher.size": 300,
         "pretraining.max_epochs": 3,
     }
@@ -142,6 +143,27 @@ def test_a_run_of_another_text_is_not_gone_on_with(settings, tmp_path, monkeypat
     )
     assert "is not used" in capsys.readouterr().out
     assert manifest["text"] == other.as_posix() and len(manifest["epochs"]) == 3
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"@architectures": "spacy.PretrainVectors.v1", "loss": "cosine"},
+        {"@architectures": "spacy.PretrainCharacters.v1", "n_characters": 2},
+    ],
+    ids=lambda objective: objective["@architectures"],
+)
+def test_objectives_of_spacy_can_stand_in_place_of_ours(settings, text, tmp_path, objective):
+    """As a config in a file, because an override cannot take keys away."""
+    small = {key: value for key, value in settings.items() if "objective" not in key}
+    config = load_config(CONFIG, overrides=small, interpolate=False)
+    sizes = {"maxout_pieces": 2, "hidden_size": 16}
+    config["pretraining"]["objective"] = {**objective, **sizes}
+    config.to_disk(tmp_path / "own.cfg")
+    manifest = pretrain(tmp_path / "own.cfg", tmp_path / "out")
+    losses = [row["held_out_loss"] for row in manifest["epochs"]]
+    assert losses[-1] < losses[0]
+    assert len(files_of(tmp_path / "out")) == 3
 
 
 def test_training_starts_from_the_weights(settings, tmp_path):
