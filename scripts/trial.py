@@ -4,16 +4,17 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import spacy
 from filelock import FileLock
-from spacy.language import Language
+from spacy.language import DEFAULT_CONFIG, Language
+from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
-from spacy.util import load_config, registry, resolve_dot_names
+from spacy.util import load_config, registry, resolve_dot_names, set_dot_to_object
 from thinc.api import fix_random_seed
 
 import plugins  # noqa: F401  registers what the configs name
@@ -23,7 +24,7 @@ from scripts.gpu import use_gpu
 from scripts.pretrain import pretrain
 from scripts.space import Plan
 
-LOGGER = "goemotions.search_report.v1"
+LOGGER, READER = "goemotions.search_report.v1", "goemotions.search_corpus.v1"
 EPOCHS = "pretraining.max_epochs"
 # What the weights of a pretraining depend on. Not on the seed: one serves all seeds of training.
 SHAPING = ("pretraining.", "components.", "nlp.", "initialize.", "paths.", "corpora.pretrain.")
@@ -65,8 +66,11 @@ def run_trial(
 
     with tempfile.TemporaryDirectory(dir=work) as folder:
         config = load_config(plan.config, overrides=overrides, interpolate=False)
+        config = DEFAULT_CONFIG.merge(config)  # which completes the reader of dev
         registry.loggers.register(LOGGER, func=lambda: _logger_of(follow))
         config["training"]["logger"] = {"@loggers": LOGGER}
+        registry.readers.register(READER, func=_read_once)  # it is evaluated often
+        config["corpora"]["dev"] = {"@readers": READER, "reader": config["corpora"]["dev"]}
         nlp = init_nlp(config, use_gpu=gpu_id)
         output = io.StringIO()
         train(nlp, Path(folder), use_gpu=gpu_id, stdout=output, stderr=output)
@@ -83,8 +87,11 @@ def overrides_of(plan: Plan, settings: dict[str, Any]) -> dict[str, Any]:
 
 def score_again(plan: Plan, model: Path) -> float:
     """Return the metric of a saved pipeline on the dev corpus as plan.final changes it."""
-    config = load_config(model / "config.cfg", overrides=plan.final, interpolate=True)
-    (corpus,) = resolve_dot_names(config, [config["training"]["dev_corpus"]])
+    config = load_config(model / "config.cfg")
+    config["corpora"]["dev"] = config["corpora"]["dev"]["reader"]
+    for key, value in plan.final.items():
+        set_dot_to_object(config, key, value)
+    (corpus,) = resolve_dot_names(config.interpolate(), ["corpora.dev"])
     nlp = spacy.load(model)
     examples = list(corpus(nlp))
     predicted = nlp.pipe(example.predicted for example in examples)
@@ -102,6 +109,17 @@ def _metric_of(plan: Plan, scores: dict[str, Any]) -> float:
         known = sorted(key for key, value in scores.items() if isinstance(value, int | float))
         raise ValueError(f"metric {plan.metric!r}. Expected one of {', '.join(known)}.")
     return float(scores[plan.metric])
+
+
+def _read_once(reader: Callable[[Language], Iterable[Example]]) -> Callable:
+    """Return a reader that keeps its examples; spaCy evaluates copies of them."""
+    kept: list[Example] = []
+
+    def read(nlp: Language) -> list[Example]:
+        kept.extend([] if kept else reader(nlp))
+        return kept
+
+    return read
 
 
 def _logger_of(follow: Callable[[dict[str, Any]], None]) -> Callable:
