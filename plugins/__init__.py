@@ -5,6 +5,7 @@ import plugins.batch
 import plugins.blas
 import plugins.decide
 import plugins.embed
+import plugins.interleaved
 import plugins.lmao
 import plugins.lmfao
 import plugins.losses

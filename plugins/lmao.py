@@ -13,6 +13,7 @@ from spacy.vectors import Mode, Vectors
 from spacy.vocab import Vocab
 from thinc.api import Linear, Maxout, Model, Ops, chain, glorot_uniform_init, zero_init
 from thinc.types import Floats2d, Ints1d, Ints2d, Ragged
+from thinc.util import to_numpy
 
 Target = Literal["word", "trigram", "head", "next_prev"]
 Loss = Literal["L2", "cosine", "vmf"]
@@ -62,23 +63,13 @@ def build_pretrain_lmao(
         )
 
     def build(vocab: Vocab, tok2vec: Model) -> Model:
-        vectors = vocab.vectors
-        if not vectors.shape[1] or (vectors.mode == Mode.default and not vectors.n_keys):
-            raise ValueError(
-                "goemotions.PretrainLMAO.v1 predicts vectors, but the pipeline has none; "
-                "pass --paths.vectors with a pipeline that has some."
-            )
+        vectors = _vectors_of(vocab)
         if input_vectors_dropout:
             drop_vectors(tok2vec, input_vectors_dropout)
         nlp = load_parser(parser) if target == "head" else None
-        nO = vectors.shape[1] * len(OFFSETS[target])
-        width = tok2vec.get_dim("nO")
+        sizes = tok2vec.get_dim("nO"), hidden_size, vectors.shape[1] * len(OFFSETS[target])
         # From zero, but cosine has no direction there.
-        start = glorot_uniform_init if loss == "cosine" else zero_init
-        head: Model = Linear(nO, hidden_size or width, init_W=start)
-        if hidden_size:
-            hidden = Maxout(hidden_size, width, maxout_pieces, normalize=True, dropout=0.0)
-            head = chain(hidden, head)
+        head = _head(*sizes, maxout_pieces, glorot_uniform_init if loss == "cosine" else zero_init)
         mask = Mask(mask_prob, None if random_words == "corpus" else vocab)
 
         def compare(ops: Ops, docs: list[Doc], prediction: Floats2d) -> tuple[float, Floats2d]:
@@ -90,6 +81,23 @@ def build_pretrain_lmao(
         return Model("lmao", _forward, init=_init, layers=[tok2vec, head], refs=refs, attrs=attrs)
 
     return build
+
+
+def _vectors_of(vocab: Vocab) -> Vectors:
+    vectors = vocab.vectors
+    if not vectors.shape[1] or (vectors.mode == Mode.default and not vectors.n_keys):
+        raise ValueError(
+            "goemotions.PretrainLMAO.v1 predicts vectors, but the pipeline has none; "
+            "pass --paths.vectors with a pipeline that has some."
+        )
+    return vectors
+
+
+def _head(nI: int, hidden_size: int, nO: int, pieces: int, init_W: Callable) -> Model:
+    head: Model = Linear(nO, hidden_size or nI, init_W=init_W)
+    if not hidden_size:
+        return head
+    return chain(Maxout(hidden_size, nI, pieces, normalize=True, dropout=0.0), head)
 
 
 class Mask:
@@ -177,7 +185,7 @@ def targets(vectors: Vectors, docs: list[Doc], index: Ints2d) -> Floats2d:
     """Return the vectors of the tokens side by side, at length 1; zeros if all are unknown."""
     keys = numpy.concatenate([doc.to_array(vectors.attr) for doc in docs])[index]
     unique, inverse = numpy.unique(keys, return_inverse=True)
-    V = vectors.get_batch(unique)
+    V = to_numpy(vectors.get_batch(unique))
     if vectors.mode == Mode.default:
         V[vectors.find(keys=unique) < 0] = 0
     V = V / (numpy.linalg.norm(V, axis=1, keepdims=True) + 1e-12)
@@ -222,7 +230,7 @@ def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, C
     mask: Mask = model.attrs["mask"]
     tokens, backprop_tok2vec = tok2vec(mask(docs), is_train)
     X = model.ops.flatten(tokens)  # [tokens, width]
-    rows = mask.rows
+    rows = model.ops.asarray1i(mask.rows)
     Y, backprop_head = head(X[rows], is_train)  # the others are not predicted
 
     def backprop(dY: Floats2d) -> list[Doc]:

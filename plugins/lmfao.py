@@ -13,6 +13,7 @@ from spacy.vectors import Mode
 from spacy.vocab import Vocab
 from thinc.api import Linear, Maxout, Model, chain, with_array
 from thinc.types import Floats2d, Ints2d
+from thinc.util import to_numpy
 
 
 @registry.architectures("goemotions.VectorPredictor.v1")
@@ -122,7 +123,7 @@ class NearestWords(Pipe):
 
     def _tensor_of(self, doc: Doc) -> Floats2d:
         width = self.vocab.vectors.shape[1]
-        tensor = numpy.asarray(doc.tensor, dtype="float32")
+        tensor = to_numpy(doc.tensor).astype("float32")
         if not len(doc):
             return numpy.zeros((0, width), "float32")
         if tensor.shape != (len(doc), width):
@@ -144,7 +145,7 @@ class NearestWords(Pipe):
         first: dict[int, int] = {}  # several words can share a row; the first is named
         for key, row in vectors.key2row.items():
             first.setdefault(row, key)
-        V = numpy.asarray(vectors.data[list(first)], dtype="float32")
+        V = to_numpy(vectors.data)[list(first)].astype("float32")
         length = numpy.linalg.norm(V, axis=1, keepdims=True)
         known = length[:, 0] > 0
         V = V[known] / length[known]

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, cycle
 
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -93,6 +92,15 @@ class PretrainingObjective(TrainablePipe):
         losses[self.name] += float(loss)
         return losses
 
+    def use_params(self, params: dict) -> Iterator[None]:
+        """Use averages for the layers of the objective; the encoder is left to its own component.
+
+        spaCy opens these contexts in turn and closes them in the same order, so a second backup of
+        the encoder would be one of its averages.
+        """
+        with self.model.get_ref("output_layer").use_params(params):
+            yield
+
     def predict(self, docs: Iterable[Doc]) -> None:
         """Predict nothing."""
 
@@ -122,39 +130,6 @@ def create_drop_components(names: list[str]) -> Callable[[Language], Language]:
         return kept
 
     return drop
-
-
-@registry.readers("goemotions.Interleaved.v1")
-def create_interleaved(
-    labelled: Callable[[Language], Iterable[Example]],
-    raw: Callable[[Language], Iterable[Example]],
-    ratio: float = 1.0,
-) -> Callable[[Language], Iterator[Example]]:
-    """Create a reader that mixes texts without labels among labelled ones.
-
-    An example without labels has no gradient for a text classifier, which spaCy sees to.
-
-    labelled: One pass over it is one epoch.
-    raw: Read on from epoch to epoch, and from its start again when it ends.
-    ratio (raw per labelled, above 0): 0.5 puts one after every second labelled one.
-    RAISES ValueError: ratio is not above 0.
-    """
-    if ratio <= 0:
-        raise ValueError(f"ratio {ratio}. Expected raw texts per labelled one, above 0.")
-    source: list[Iterator[Example]] = []
-
-    def read(nlp: Language) -> Iterator[Example]:
-        if not source:
-            source.append(chain.from_iterable(raw(nlp) for _ in cycle([None])))
-        due = 0.0
-        for example in labelled(nlp):
-            yield example
-            due += ratio
-            while due >= 1:
-                due -= 1
-                yield next(source[0])
-
-    return read
 
 
 def _first(examples: Iterable[Example], size: int) -> list[Example]:

@@ -110,14 +110,14 @@ def _check_weights(path: Path, config: Config) -> None:
     nlp = load_model_from_config(config, auto_fill=True)
     if config["initialize"].get("vectors"):
         load_vectors_into_model(nlp, config["initialize"]["vectors"])
-    settings = config["pretraining"]
+    settings = {"component": "tok2vec", "layer": "", **config["pretraining"]}  # spaCy's defaults
     where = f"{settings['component']}.{settings['layer']}".rstrip(".")
     try:
         encoder = get_tok2vec_ref(nlp, settings)
         encoder.initialize(X=[nlp.make_doc("a doc to infer widths from")])
         encoder.from_bytes(weights.read_bytes())
         encoder.predict([nlp.make_doc("a doc to try the weights on")])
-    except (KeyError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: the weights of {weights} do not fit {where} ({str(error).strip()[:200]}). "
             "Expected the config and overrides that pretraining had."

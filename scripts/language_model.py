@@ -31,7 +31,8 @@ def language_model(
         raise ValueError(f"{pretrained}: no {missing[0]}. Expected what scripts.pretrain wrote.")
     facts: dict[str, Any] = srsly.read_json(pretrained / "manifest.json")
     objective = facts["objective"]
-    if objective.get("target") not in ("word", "head"):
+    is_ours = objective["@architectures"] == "goemotions.PretrainLMAO.v1"
+    if not is_ours or objective.get("target", "word") not in ("word", "head"):
         raise ValueError(
             f"{pretrained}: objective {objective}. Expected goemotions.PretrainLMAO.v1 with target "
             "word or head, of which a prediction is the vector of one word."

@@ -57,12 +57,14 @@ def plot_search(arms: str, metric: str, scores: dict[str, list[float]], path: Pa
 def plot_curve(key: str, metric: str, arms: str, points: list[dict[str, Any]], path: Path) -> None:
     """Draw the mean score over a setting, a line per arm, deviations as bars.
 
-    points: Rows with arm, value, mean and deviation; a value of 0 is the end of the scale: all.
+    key: Of the setting; a limit of 0 is the end of the scale: all.
+    points: Rows with arm, value, mean and deviation.
     path: A .png; replaced.
     """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    values = sorted({row["value"] for row in points}, key=lambda value: (value == 0, value))
+    end = 0 if key.endswith("limit") else None
+    values = sorted({row["value"] for row in points}, key=lambda value: (value == end, value))
     for number, arm in enumerate(dict.fromkeys(row["arm"] for row in points)):
         mine = sorted((row for row in points if row["arm"] == arm),
                       key=lambda row: values.index(row["value"]))  # fmt: skip
@@ -77,7 +79,8 @@ def plot_curve(key: str, metric: str, arms: str, points: list[dict[str, Any]], p
             label=f"{arms.split('.')[-1]} {arm}" if arms else metric,
         )
     axes.set(xlabel=key, ylabel=metric)
-    axes.set_xticks(range(len(values)), [str(value or "all") for value in values])
+    names = {0: "all"} if key.endswith("limit") else {}
+    axes.set_xticks(range(len(values)), [str(names.get(value, value)) for value in values])
     axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

@@ -25,9 +25,10 @@ from tqdm import tqdm
 from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
-from scripts.files import hash_of, remove, replacing
+from scripts.files import check_output, hash_of, remove, replacing
 from scripts.gpu import use_gpu
 from scripts.plots import plot_pretraining
+from scripts.train import with_dashes
 
 ONE_IN = 50  # texts is held out
 MOST_HELD_OUT = 2_000  # texts
@@ -81,7 +82,7 @@ class Pretraining:
             raise ValueError("The loss is no number any more. Expected a lower learn rate.")
         return {
             "words": words,
-            "seconds": round(seconds, 1),
+            "seconds": round(seconds, 3),
             "loss": float(numpy.mean(losses)),
             "held_out_loss": self.measure([doc for *_, doc in sorted(held, key=lambda x: x[:2])]),
         }
@@ -150,9 +151,10 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train the layer that [pretraining] names to guess what is missing from raw text.
 
-    One text in 50, chosen by its hash, is never trained on; the epoch with the lowest loss on these
-    is model-best.bin. Each epoch is saved beside the output: after a kill the same call goes on
-    from there to the same result, unless config or text have changed.
+    One text in 50, chosen by its hash, is not trained on; the epoch with the lowest loss on these
+    is model-best.bin. A long text is cut first, and its pieces count as texts. Each epoch is saved
+    beside the output: after a kill the same call goes on from there, on the CPU to the same result,
+    unless config, vectors or text have changed.
 
     config: With a [pretraining] block, and a corpus with a path.
     output: Folder for model-best.bin, model-last.bin, objective-best.bin (of the layers that train
@@ -166,11 +168,18 @@ def pretrain(
     check_config(config, overrides)
     check_inputs(config, overrides, corpus=False)
     facts = _facts(config, overrides)
+    check_output(output, "pretraining", ["manifest.json", "model-best.bin"], [Path(facts["text"])])
     use_gpu(gpu_id)
     if gpu_id >= 0 and facts["gpu_allocator"]:
         set_gpu_allocator(facts["gpu_allocator"])
     work = output.with_name(f".{output.name}.partial")
-    training = Pretraining(load_config(config, overrides=overrides, interpolate=True))
+    try:
+        training = Pretraining(load_config(config, overrides=overrides, interpolate=True))
+    except KeyError as error:
+        raise ValueError(
+            f"{config}: [pretraining] component {facts['component']!r} and layer "
+            f"{facts['layer']!r} do not exist ({error}). Expected those of an encoder."
+        ) from error
     epochs = _resume(training, work, facts)
     total = training.nlp.config["pretraining"]["max_epochs"]
     for number in range(len(epochs) + 1, total + 1):
@@ -204,6 +213,12 @@ def _facts(config: Path, overrides: dict[str, Any]) -> dict[str, Any]:
     settings = whole.get("pretraining")
     if not settings:
         raise ValueError(f"{config} has no [pretraining]. Expected one, as in configs/cnn.cfg.")
+    if settings.get("n_save_every") or settings.get("max_epochs", 1) < 1:
+        raise ValueError(
+            f"{config}: [pretraining] n_save_every {settings.get('n_save_every')}, max_epochs "
+            f"{settings.get('max_epochs')}. Expected null, whole epochs are saved, and 1 or more."
+        )
+    vectors = str(whole.get("initialize", {}).get("vectors") or "")
     path = dot_to_object(whole, settings.get("corpus", "corpora.pretrain")).get("path")
     if not path or not Path(path).exists():
         raise ValueError(
@@ -216,6 +231,8 @@ def _facts(config: Path, overrides: dict[str, Any]) -> dict[str, Any]:
         "overrides": overrides,
         "text": Path(path).as_posix(),
         "text_sha256": hash_of(Path(path)),
+        "vectors": vectors,
+        "vectors_sha256": hash_of(folder) if (folder := Path(vectors) / "vocab").exists() else "",
         "component": settings.get("component"),
         "layer": settings.get("layer"),
         "objective": settings["objective"],
@@ -293,7 +310,7 @@ def main(
 ) -> None:
     """Pretrain on raw text; further options override the config, e.g. --paths.raw_text x.jsonl."""
     try:
-        overrides = parse_config_overrides(ctx.args)
+        overrides = parse_config_overrides(with_dashes(ctx.args))
         manifest = pretrain(config, output, gpu_id=gpu_id, overrides=overrides)
     except ValueError as error:
         msg.fail("Cannot pretrain", str(error), exits=1)

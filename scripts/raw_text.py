@@ -34,6 +34,7 @@ def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[s
     """
     if output.suffixes[-2:] != [".jsonl", ".gz"] and output.suffix != ".jsonl":
         raise ValueError(f"{output}: Expected a name in .jsonl or .jsonl.gz.")
+    _check_replaced(sources, output)
     for path in sources:
         if not path.exists() or _kind(path) not in KINDS:
             raise ValueError(f"{path}: Expected a file in {', '.join(KINDS)}, or .gz of a text.")
@@ -45,6 +46,19 @@ def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[s
         if not counts["texts"]:
             raise ValueError(f"No text of {min_words} words in {', '.join(map(str, sources))}.")
     return counts
+
+
+def _check_replaced(sources: list[Path], output: Path) -> None:
+    """Raise ValueError if the output is a source, or holds more than texts."""
+    if output.resolve() in [path.resolve() for path in sources]:
+        raise ValueError(f"{output} is a source too. Expected another name as the last argument.")
+    first = next((line for _, line in read_lines(output)), "{}") if output.is_file() else "{}"
+    try:
+        extra = set(json.loads(first)) - {"text"}
+    except (TypeError, ValueError):
+        extra = {first[:40]}
+    if extra:
+        raise ValueError(f"{output} holds {min(extra)!r} and would be lost. Expected another name.")
 
 
 def _unlike(sources: list[Path], min_words: int, counts: dict[str, int]) -> Iterator[str]:

@@ -1,13 +1,17 @@
 """Search the settings of a config on Ray Tune: random, on a grid, or with Optuna."""
 
 import functools
+import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from spacy.util import load_config
 from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
@@ -22,6 +26,7 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "5",  # what a kill can cost of finished trials
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a stopped trial saves its model, then goes
 }
 STORE = 256 * 2**20  # bytes that processes share; a trial shares none
 
@@ -54,10 +59,11 @@ def search(
     check_plan(file, plan)
     state = (state / _identity(plan, file)).resolve()
     rows = []
-    with _ray(address, concurrent * cores, cores):
+    resources = {"cpu": cores, "gpu": gpus}
+    with _connected(address, concurrent, resources):
         for number, arm in enumerate(plan.arm_values()):
             msg.info(f"{plan.arms} = {arm}" if plan.arms else f"{file}")
-            rows += _search_arm(plan, number, arm, state, concurrent, {"cpu": cores, "gpu": gpus})
+            rows += _search_arm(plan, number, arm, state, concurrent, resources)
             report_search(plan, rows, output)
     remove(state / "work")
     failed = [row for row in rows if row["status"] == "failed"]
@@ -77,38 +83,53 @@ def check_plan(file: Path, plan: Plan) -> None:
     for overrides in (overrides_of(plan, drawn), {**plan.overrides, **drawn, **plan.final}):
         check_config(plan.config, overrides)
     check_inputs(plan.config, overrides_of(plan, drawn))
+    config = load_config(plan.config, overrides=overrides_of(plan, drawn), interpolate=True)
+    chosen = [name for name, weight in config["training"]["score_weights"].items() if weight]
+    if plan.final and chosen != [plan.metric]:
+        raise ValueError(
+            f"{file}: checkpoints are chosen by {', '.join(chosen)} (training.score_weights), the "
+            f"metric is {plan.metric}. Expected the same, as `final` scores the checkpoint."
+        )
 
 
 def _identity(plan: Plan, file: Path) -> str:
-    return f"{hash_of(file)[:8]}-{hash_of(plan.config)[:8]}"
+    """Return a name for the search of this file, config and corpus."""
+    config = load_config(plan.config, overrides=plan.overrides, interpolate=True)
+    paths = [file, plan.config, *(Path(str(path)) for path in config.get("paths", {}).values())]
+    facts = [hash_of(path) for path in paths if path.exists()]
+    return sha256(json.dumps(facts).encode("utf8")).hexdigest()[:12]
 
 
-class _ray:
-    """Connect to Ray, or start it for this search, and let go of it afterwards."""
+@contextmanager
+def _connected(address: str, concurrent: int, resources: dict[str, float]) -> Iterator[None]:
+    """Connect to Ray, or start it for this search, and let go of it afterwards.
 
-    def __init__(self, address: str, cpus: int, cores: int):
-        self.address, self.cpus, self.cores = address, cpus, cores
+    RAISES ValueError: There is no such cluster, or it can never run a trial.
+    """
+    os.environ.update(QUIET)
+    own: dict[str, Any] = {}
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to other users
+        cpus = concurrent * int(resources["cpu"])
+        own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
+    import ray
 
-    def __enter__(self) -> None:
-        os.environ.update(QUIET)
-        import ray
-
-        threads = {name: str(self.cores) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        environment = {"env_vars": {**QUIET, **threads, "PYTHONPATH": os.getcwd()}}
-        own = {}
-        if self.address == "local":
-            own = {"num_cpus": self.cpus, "object_store_memory": STORE, "include_dashboard": False}
-        ray.init(
-            address=self.address,
-            logging_level="ERROR",
-            log_to_driver=False,
-            runtime_env=environment,
-            **own,
-        )
-
-    def __exit__(self, *error: Any) -> None:
-        import ray
-
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    threads = {name: str(int(resources["cpu"])) for name in names}
+    environment = {"env_vars": {**QUIET, **threads, "PYTHONPATH": os.getcwd()}}
+    options = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": environment}
+    try:
+        ray.init(address=address, **options, **own)
+    except ConnectionError as error:
+        raise ValueError(f"No Ray cluster at {address}: {error}") from error
+    try:
+        there = ray.cluster_resources()
+        for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
+            if resources[name] > there.get(key, 0):
+                found = f"{resources[name]:g} {key} per trial, {there.get(key, 0):g} in all"
+                raise ValueError(f"{found}. Expected enough for one trial.")
+        yield
+    finally:
         ray.shutdown()
 
 
@@ -140,7 +161,8 @@ def _search_arm(
             ),
         )
     results = tuner.fit()
-    rows = [_row(plan, arm, result) for result in results]
+    # Of a trial that never reported, a result knows not even the settings; its trial does.
+    rows = [_row(plan, arm, trial) for trial in results._experiment_analysis.trials]
     done = sum(row["status"] != "unfinished" for row in rows)
     if done < total:
         raise ValueError(f"Interrupted after {done} of {total} trials. Run it again to go on.")
@@ -254,27 +276,22 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _row(plan: Plan, arm: Any, result: Any) -> dict[str, Any]:
-    """Return what results.csv says of a trial."""
-    metrics = result.metrics or {}
-    drawn = {**metrics.get("config", {}), plan.arms: arm} if plan.arms else metrics["config"]
-    status = "unfinished"
-    if result.error is not None:
-        status = "failed"
-    elif metrics.get("finished"):
-        status = "finished"
-    elif metrics.get("done"):
-        status = "stopped"
+def _row(plan: Plan, arm: Any, trial: Any) -> dict[str, Any]:
+    """Return what results.csv says of a trial of Ray Tune."""
+    metrics = trial.last_result or {}
+    drawn = {**trial.config, plan.arms: arm} if plan.arms else dict(trial.config)
+    ended = "finished" if metrics.get("finished") else "stopped"
+    error = (trial.error_file and Path(trial.error_file).read_text("utf8").strip()) or ""
     return {
-        "trial": metrics.get("trial_id", ""),
-        "status": status,
-        **plan.resolved(drawn),
-        "evaluations": metrics.get("evaluations", metrics.get("training_iteration", 0)),
+        "trial": trial.trial_id,
+        "status": {"TERMINATED": ended, "ERROR": "failed"}.get(trial.status, "unfinished"),
+        **plan.resolved({key: drawn[key] for key in plan.settings}),
+        "evaluations": metrics.get("evaluations", 0),
         "step": metrics.get("best_step", 0),
         "score": metrics.get("score"),
         "final_score": metrics.get("final_score"),
         "seconds": round(metrics.get("time_total_s", 0), 1),
-        "error": "" if result.error is None else str(result.error).strip().splitlines()[-1],
+        "error": error.splitlines()[-1] if error and trial.status == "ERROR" else "",
     }
 
 

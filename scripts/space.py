@@ -10,7 +10,9 @@ import srsly
 Method = Literal["random", "grid", "optuna"]
 KINDS = ("values", "linspace", "uniform", "loguniform", "integers")
 FIELDS = ("config", "metric", "method", "trials", "settings", "arms", "curve", "seed", "stop",
-          "overrides", "final", "about")  # fmt: skip
+          "overrides", "final")  # fmt: skip
+TYPES = {"config": str, "metric": str, "arms": str, "curve": str, "seed": int, "trials": int,
+         "settings": dict, "stop": dict, "overrides": dict, "final": dict}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,6 @@ class Plan:
     stop: dict[str, int] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
-    about: str = ""
 
     def arm_values(self) -> list:
         """Return what sets the arms apart, [None] if there is but one."""
@@ -90,27 +91,40 @@ def read_plan(path: Path) -> Plan:
         raise ValueError(f"{path}: {str(error).splitlines()[0]}. Expected YAML.") from error
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: {str(raw)[:80]!r}. Expected fields such as config and settings.")
-    unknown = sorted(set(raw) - set(FIELDS))
-    missing = [name for name in ("config", "metric", "trials", "settings") if name not in raw]
-    if unknown or missing:
-        found = f"unknown {unknown[0]!r}" if unknown else f"no {missing[0]!r}"
-        raise ValueError(f"{path}: {found}. Expected {', '.join(FIELDS)}.")
-    raw = {"method": "random", **raw}
-    if raw["method"] not in ("random", "grid", "optuna"):
-        raise ValueError(f"{path}: method {raw['method']!r}. Expected random, grid or optuna.")
-    if not isinstance(raw["trials"], int) or raw["trials"] < 1:
-        raise ValueError(f"{path}: trials {raw['trials']!r}. Expected a number from 1.")
-    if not isinstance(raw["settings"], dict) or not raw["settings"]:
-        raise ValueError(f"{path}: no settings. Expected config keys with what they may be.")
+    raw = {"method": "random", **{key: value for key, value in raw.items() if value is not None}}
+    _check_fields(path, raw)
     raw["settings"] = {k: _read_setting(path, k, v) for k, v in raw["settings"].items()}
-    plan = Plan(**{**raw, "config": Path(raw["config"])})
+    plan = Plan(**{"trials": 1, **raw, "config": Path(raw["config"])})
     _check_relations(path, plan)
     return plan
 
 
+def _check_fields(path: Path, raw: dict[str, Any]) -> None:
+    """Raise ValueError if fields are unknown, missing, or of another type."""
+    needed = ["config", "metric", "settings", *([] if raw["method"] == "grid" else ["trials"])]
+    unknown = sorted(str(name) for name in set(raw) - set(FIELDS))
+    missing = [name for name in needed if name not in raw]
+    if unknown or missing:
+        found = f"unknown {unknown[0]!r}" if unknown else f"no {missing[0]!r}"
+        raise ValueError(f"{path}: {found}. Expected {', '.join(FIELDS)}.")
+    if raw["method"] not in ("random", "grid", "optuna"):
+        raise ValueError(f"{path}: method {raw['method']!r}. Expected random, grid or optuna.")
+    for name, value in raw.items():
+        wanted = TYPES.get(name, object)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise ValueError(f"{path}: {name} {value!r}. Expected {wanted.__name__}.")
+    if raw.get("trials", 1) < 1 or (raw["method"] == "grid" and "trials" in raw):
+        expected = "no trials: it has as many as points" if raw["method"] == "grid" else "1 or more"
+        raise ValueError(f"{path}: trials {raw['trials']}, {raw['method']}. Expected {expected}.")
+    if not raw["settings"] or not all(isinstance(key, str) for key in raw["settings"]):
+        raise ValueError(f"{path}: settings {raw['settings']}. Expected config keys.")
+
+
 def _read_setting(path: Path, key: str, raw: Any) -> Setting:
     kinds = [name for name in KINDS if isinstance(raw, dict) and name in raw]
-    if len(kinds) != 1 or set(raw) - {*kinds, "times", "over"}:
+    related = [raw.get(name, "") for name in ("times", "over")] if kinds else []
+    is_odd = len(kinds) != 1 or not all(isinstance(name, str) for name in related)
+    if is_odd or set(raw) - {*kinds, "times", "over"}:
         raise ValueError(f"{path}: {key}: {raw}. Expected one of {', '.join(KINDS)}, and no other.")
     kind, found = kinds[0], raw[kinds[0]]
     if not _fits(kind, found):
@@ -154,9 +168,10 @@ def _check_relations(path: Path, plan: Plan) -> None:
     endless = [key for key, setting in plan.settings.items() if setting.choices() is None]
     if plan.method == "grid" and endless:
         raise ValueError(f"{path}: {endless[0]} is no list. A grid expected values or linspace.")
-    if plan.stop and not (
-        set(plan.stop) == {"grace", "factor"}
-        and plan.stop["grace"] >= 1
-        and plan.stop["factor"] > 1
-    ):
+    stop = [plan.stop.get(name) for name in ("grace", "factor")]
+    whole = all(isinstance(number, int) for number in stop) and len(plan.stop) == 2
+    if plan.stop and not (whole and stop[0] >= 1 and stop[1] >= 2):
         raise ValueError(f"{path}: stop {plan.stop}. Expected grace from 1 and factor from 2.")
+    epochs = plan.settings.get("pretraining.max_epochs")
+    if epochs and not all(isinstance(n, int) for n in epochs.choices() or [0.5]):
+        raise ValueError(f"{path}: pretraining.max_epochs {epochs.range}. Expected whole values.")

@@ -137,13 +137,13 @@ def _logger_of(follow: Callable[[dict[str, Any]], None]) -> Callable:
 
 def _pretrained(plan: Plan, settings: dict[str, Any], folder: Path, gpu_id: int) -> Path | None:
     """Return the weights that a trial starts from; they are made once for all trials."""
-    if not any(key.startswith("pretraining.") for key in settings):
+    both = {**plan.overrides, **settings}
+    if not any(key.startswith("pretraining.") for key in both):
         return None
     longest = longest_pretraining(plan)
-    epochs = settings.get(EPOCHS, longest)
+    epochs = both.get(EPOCHS, longest)
     if not epochs:
         return None
-    both = {**plan.overrides, **settings}
     wanted = {key: both[key] for key in sorted(both) if key.startswith(SHAPING) and key != EPOCHS}
     wanted |= {EPOCHS: longest, "pretraining.n_save_epoch": 1}
     made = folder / pretraining_name(plan, wanted)
@@ -167,6 +167,8 @@ def longest_pretraining(plan: Plan) -> int:
 def pretraining_name(plan: Plan, wanted: dict[str, Any]) -> str:
     """Return the name of a folder for weights pretrained with these overrides of this config."""
     config = load_config(plan.config, overrides=wanted, interpolate=True)
-    text = Path(config["corpora"]["pretrain"]["path"] or "")
-    facts = [wanted, hash_of(plan.config), hash_of(text) if text.is_file() else ""]
+    text = Path(config["corpora"]["pretrain"]["path"] or "no text")
+    vectors = Path(str(config["initialize"]["vectors"])) / "vocab"
+    facts = [wanted, hash_of(plan.config)]
+    facts += [hash_of(path) for path in (text, vectors) if path.exists()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf8")).hexdigest()[:12]

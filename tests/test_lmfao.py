@@ -109,6 +109,7 @@ def pretrained(tmp_path_factory):
         f"{MODEL}.encode.depth": 1,
         f"{MODEL}.embed.rows": [500, 50],
         "pretraining.objective.hidden_size": 16,
+        "pretraining.objective.loss": "cosine",
         "pretraining.objective.mask_prob": 0.0,  # words are seen, so that they can be found
         "pretraining.optimizer.learn_rate": 0.01,
         "pretraining.batcher.size": 300,

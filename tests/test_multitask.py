@@ -10,7 +10,8 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Adam, fix_random_seed
 
-from plugins.multitask import create_drop_components, create_interleaved
+from plugins.interleaved import create_interleaved
+from plugins.multitask import create_drop_components
 from scripts.train import train
 from tests.conftest import ROOT
 
@@ -46,6 +47,7 @@ def overrides(tmp_path):
         f"{MODEL}.embed.rows": [200, 50],
         f"{MODEL}.embed.ngram_rows": 200,
         "components.pretraining_objective.objective.hidden_size": 16,
+        "components.pretraining_objective.objective.loss": "cosine",  # L2 starts from zero
         "training.max_steps": 4,
         "training.eval_frequency": 2,
         "training.batcher.size": 10,
@@ -94,6 +96,22 @@ def test_a_shared_weight_takes_one_step_per_update(overrides):
     nlp.update(examples, sgd=optimizer, drop=0.0)
     steps = set(optimizer.nr_update.values())
     assert steps == {1}
+
+
+def test_an_evaluation_leaves_the_weights_that_are_trained(overrides):
+    """spaCy evaluates with averages; of a shared encoder it would keep them."""
+    nlp = init(overrides)
+    optimizer = nlp.resume_training()
+    optimizer.averages = {}
+    for _ in range(3):
+        nlp.update(raw_examples(nlp), sgd=optimizer, drop=0.0)
+    model = nlp.get_pipe("textcat_multilabel").model
+    before = params_of(model)
+    with nlp.use_params(optimizer.averages):
+        during = params_of(model)
+    after = params_of(model)
+    assert any((during[key] != before[key]).any() for key in before)
+    assert all((after[key] == before[key]).all() for key in before)
 
 
 def test_the_scale_of_the_loss_scales_its_gradient(overrides):
@@ -155,9 +173,15 @@ def reader_of(prefix, n):
 def test_raw_texts_are_put_between_and_read_on_in_the_next_epoch():
     nlp = spacy.blank("en")
     read = create_interleaved(reader_of("l", 4), reader_of("r", 3), ratio=0.5)
-    assert [e.text for e in read(nlp)] == ["l0", "l1", "r0", "l2", "l3", "r1"]
-    assert [e.text for e in read(nlp)] == ["l0", "l1", "r2", "l2", "l3", "r0"]
+    epochs = [[e.text for e in read(nlp)] for _ in range(2)]
+    raw = [[text for text in epoch if text[0] == "r"] for epoch in epochs]
+    assert raw == [["r0", "r1"], ["r2", "r0"]]
+    assert [[text[0] for text in epoch] for epoch in epochs] == [list("llrllr")] * 2
+    orders = [tuple(text for text in epoch if text[0] == "l") for epoch in epochs]
+    assert all(sorted(order) == ["l0", "l1", "l2", "l3"] for order in orders)
+    orders += [tuple(e.text for e in read(nlp) if e.text[0] == "l") for _ in range(5)]
+    assert len(set(orders)) > 1
     twice = create_interleaved(reader_of("l", 2), reader_of("r", 9), ratio=2)
-    assert [e.text for e in twice(nlp)] == ["l0", "r0", "r1", "l1", "r2", "r3"]
+    assert [e.text[0] for e in twice(nlp)] == list("lrrlrr")
     with pytest.raises(ValueError, match=r"ratio 0\."):
         create_interleaved(reader_of("l", 2), reader_of("r", 2), ratio=0)

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from spacy.util import load_config
 from plugins.raw_text import create_raw_text
 from scripts import pretrain as module
 from scripts.check_config import check_inputs
-from scripts.pretrain import Pretraining, hold_out, pretrain
+from scripts.pretrain import Pretraining, _facts, hold_out, pretrain
 from scripts.raw_text import raw_text
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +59,7 @@ def settings(text, vectors):
         f"{MODEL}.embed.ngram_rows": 200,
         "pretraining.objective.hidden_size": 16,
         "pretraining.objective.mask_prob": 0.15,
+        "pretraining.objective.loss": "cosine",
         "pretraining.batcher.size": 300,
         "pretraining.max_epochs": 3,
     }
@@ -205,6 +209,10 @@ def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, tmp_path, c
     ("config", "change", "found"),
     [
         ("cnn", {"paths.raw_text": None}, "no raw text at None"),
+        ("cnn", {"pretraining.layer": "nothing"}, r"layer 'nothing' do not exist"),
+        ("cnn", {"pretraining.component": "parser"}, r"component 'parser' and layer"),
+        ("cnn", {"pretraining.max_epochs": 0}, "max_epochs 0. Expected"),
+        ("cnn", {"pretraining.n_save_every": 3}, "n_save_every 3, max_epochs"),
         ("cnn", {"paths.raw_text": "nowhere.jsonl"}, r"no raw text at nowhere\.jsonl"),
         ("cnn", {"paths.vectors": None}, "the pipeline has none; pass --paths.vectors"),
         ("torch_lstm", None, r"torch_lstm\.cfg has no \[pretraining\]"),
@@ -218,6 +226,36 @@ def test_bad_input_is_refused_and_earlier_weights_stay(settings, tmp_path, confi
     with pytest.raises(ValueError, match=found):
         pretrain(ROOT / "configs" / f"{config}.cfg", out, overrides=overrides)
     assert (out / "model-best.bin").read_text() == "earlier"
+
+
+def test_a_folder_of_something_else_is_not_replaced(settings, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("out", "file"):
+        with pytest.raises(ValueError, match="no pretraining"):
+            pretrain(CONFIG, tmp_path / name, overrides=settings)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+
+
+def test_other_vectors_begin_anew(settings, vectors, tmp_path):
+    first = pretrain(CONFIG, tmp_path / "out", overrides={**settings, "pretraining.max_epochs": 1})
+    nlp = spacy.load(vectors)
+    nlp.vocab.vectors.data[:] = 1
+    nlp.to_disk(tmp_path / "vectors")
+    changed = {**settings, "paths.vectors": str(tmp_path / "vectors")}
+    facts = _facts(CONFIG, changed)
+    assert facts["vectors_sha256"] != first["vectors_sha256"]
+
+
+def test_options_that_come_through_the_project_runner_have_no_dashes(settings, tmp_path):
+    command = [sys.executable, "-m", "scripts.pretrain", str(CONFIG), str(tmp_path / "out")]
+    for key, value in {**settings, "pretraining.max_epochs": 1}.items():
+        command += [key, str(value)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert "epoch 1: held-out loss" in found.stdout
 
 
 def test_held_out_texts_are_the_same_in_any_order_and_never_trained_on():
@@ -279,10 +317,24 @@ def test_raw_text_has_each_text_once_and_no_labels(tmp_path):
 def test_raw_text_refuses_bad_sources_and_keeps_the_earlier_file(tmp_path, name, content, found):
     (tmp_path / name).write_text(content)
     out = tmp_path / "raw.jsonl"
-    out.write_text("earlier")
+    out.write_text('{"text": "earlier"}')
     with pytest.raises(ValueError, match=found):
         raw_text([tmp_path / name], out)
-    assert out.read_text() == "earlier"
+    assert out.read_text() == '{"text": "earlier"}'
+
+
+def test_raw_text_replaces_neither_a_source_nor_a_file_with_labels(tmp_path):
+    mine, other = tmp_path / "mine.jsonl", tmp_path / "other.jsonl"
+    mine.write_text('{"text": "so very good", "labels": ["joy"]}\n')
+    other.write_text("no json\n")
+    (tmp_path / "a.txt").write_text("a text of words\n")
+    with pytest.raises(ValueError, match=r"mine\.jsonl is a source too"):
+        raw_text([mine], mine)
+    for path, found in ((mine, "holds 'labels'"), (other, "holds 'no json")):
+        before = path.read_text()
+        with pytest.raises(ValueError, match=found):
+            raw_text([tmp_path / "a.txt"], path)
+        assert path.read_text() == before
 
 
 def test_the_reader_cuts_long_texts_and_shuffles(tmp_path):

@@ -109,7 +109,17 @@ def test_values_can_depend_on_others_and_whole_ones_stay_whole():
     ("change", "found"),
     [
         ({"metrc": 1}, r"a\.yml: unknown 'metrc'\. Expected config, metric"),
-        ({"trials": 0}, "trials 0"),
+        ({"trials": 0}, "trials 0, random. Expected 1 or more"),
+        ({"trials": True}, "trials True. Expected int"),
+        ({"stop": 3}, "stop 3. Expected dict"),
+        ({"config": 5}, "config 5. Expected str"),
+        ({"seed": "x"}, "seed 'x'. Expected int"),
+        ({"settings": {3: {"values": [1]}}, "arms": ""}, "Expected config keys"),
+        ({"settings": {ARMS: {"linspace": [0, 1, 3]}}}, "Expected whole values"),
+        (
+            {"settings": {"a.b": {"values": [1], "times": [1]}}, "arms": ""},
+            "Expected one of values",
+        ),
         ({"method": "best"}, "Expected random, grid or optuna"),
         ({"settings": {"a.b": {"uniform": [1, 0]}}}, r"a\.b: uniform \[1, 0\]\. .*rising"),
         ({"settings": {"a.b": {"loguniform": [0, 1]}}}, "above 0"),
@@ -117,7 +127,9 @@ def test_values_can_depend_on_others_and_whole_ones_stay_whole():
         ({"settings": {"a.b": {"valus": [3]}}}, "Expected one of values, linspace"),
         ({"settings": {"a.b": {"values": [1], "times": "c"}}, "arms": ""}, "drawn by itself"),
         ({"arms": "training.patience"}, "Expected a setting with values"),
-        ({"method": "grid"}, r"training\.dropout is no list"),
+        ({"method": "grid"}, "trials 3, grid. Expected no trials"),
+        ({"method": "grid", "trials": None}, r"training\.dropout is no list"),
+        ({"stop": {"grace": 1.5, "factor": 3}}, "Expected grace from 1"),
         ({"stop": {"grace": 1}}, "Expected grace from 1 and factor from 2"),
     ],
 )
@@ -169,6 +181,25 @@ def test_trials_share_one_pretraining_and_start_from_the_epoch_they_ask_for(
     other = {ARMS: 1, "pretraining.dropout": 0.5}
     run_trial(plan, other, lambda report: None, **folders)
     assert len([path for path in (tmp_path / "pretrained").iterdir() if path.is_dir()]) == 2
+
+
+def test_a_checkpoint_that_another_score_chose_is_not_scored_again(raw, tmp_path):
+    file = write({**raw, "metric": "cats_micro_f"}, tmp_path / "a.yml")
+    with pytest.raises(ValueError, match=r"chosen by cats_macro_auc .* metric is cats_micro_f"):
+        check_plan(file, read_plan(file))
+
+
+def test_pretraining_of_every_trial_can_stand_in_the_overrides(raw, tmp_path, monkeypatch):
+    del raw["arms"], raw["settings"][ARMS]
+    raw["overrides"][ARMS] = 1
+    plan, seen = read_plan(write(raw, tmp_path / "a.yml")), []
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(
+        "scripts.trial.check_inputs", lambda path, overrides: seen.append(overrides)
+    )
+    folders = {"pretrained": tmp_path / "pretrained", "work": tmp_path / "work"}
+    run_trial(plan, {"training.dropout": 0.1}, lambda report: None, **folders)
+    assert seen[0]["initialize.init_tok2vec"].endswith("model1.bin")
 
 
 def test_a_metric_that_is_not_scored_is_refused_with_those_that_are(raw, tmp_path):
@@ -234,6 +265,52 @@ def test_there_are_searches():
 
 
 @pytest.mark.slow
+def test_optuna_proposes_and_bad_trials_stop_early_and_failed_ones_are_rows(raw, tmp_path):
+    del raw["arms"], raw["settings"][ARMS], raw["final"]
+    rates = {"values": [1e-9, 0.01, -1.0]}  # nothing learnt, much learnt, no number
+    raw["settings"]["training.optimizer.learn_rate"] = rates
+    raw["overrides"]["training.max_steps"] = 40
+    stop = {"grace": 2, "factor": 2}
+    file = write({**raw, "method": "optuna", "trials": 9, "stop": stop}, tmp_path / "a.yml")
+    places = {"output": tmp_path / "out", "state": tmp_path / "state"}
+    rows = search(file, **places, concurrent=1)
+    assert len(rows) == 9
+    by_rate = {
+        rate: [r for r in rows if r["training.optimizer.learn_rate"] == rate]
+        for rate in rates["values"]
+    }
+    assert max(r["score"] for r in by_rate[0.01]) > 0.99
+    assert any(r["status"] == "stopped" and r["evaluations"] < 21 for r in rows), rows
+    assert all("training.dropout" in r for r in rows)
+
+
+@pytest.mark.slow
+def test_a_failed_trial_is_a_row_with_its_error_and_all_failed_is_an_error(raw, tmp_path):
+    raw["settings"] = {"training.batcher.size": {"values": [2, -1]}}
+    del raw["arms"]
+    file = write({**raw, "method": "grid", "trials": None}, tmp_path / "a.yml")
+    places = {"output": tmp_path / "out", "state": tmp_path / "state"}
+    good, bad = search(file, **places, concurrent=1)
+    assert (good["status"], good["error"]) == ("finished", "")
+    assert bad["status"] == "failed" and bad["error"] and bad["score"] is None
+    assert search(file, **places, concurrent=1) == [good, bad]
+    raw["settings"]["training.batcher.size"]["values"] = [-1]
+    write({**raw, "method": "grid", "trials": None}, file)
+    with pytest.raises(ValueError, match="All 1 trials failed, the first one with"):
+        search(file, **places, concurrent=1)
+
+
+@pytest.mark.slow
+def test_what_ray_cannot_give_is_refused(raw, tmp_path):
+    file = write(raw, tmp_path / "a.yml")
+    places = {"output": tmp_path / "out", "state": tmp_path / "state"}
+    with pytest.raises(ValueError, match="1 GPU per trial, 0 in all"):
+        search(file, **places, gpus=1)
+    with pytest.raises(ValueError, match=r"No Ray cluster at 127\.0\.0\.1:9"):
+        search(file, **places, address="127.0.0.1:9")
+
+
+@pytest.mark.slow
 def test_a_search_runs_every_trial_of_every_arm_and_a_second_call_none(raw, tmp_path, capsys):
     file = write(raw, tmp_path / "a.yml")
     places = {"output": tmp_path / "out", "state": tmp_path / "state"}
@@ -248,18 +325,23 @@ def test_a_search_runs_every_trial_of_every_arm_and_a_second_call_none(raw, tmp_
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_and_keeps_what_was_finished(raw, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda how: how.name)
+def test_a_stopped_search_goes_on_and_keeps_what_was_finished(raw, tmp_path, how):
     del raw["arms"], raw["settings"][ARMS]
     file = write({**raw, "trials": 3}, tmp_path / "a.yml")
     command = [sys.executable, "-m", "scripts.search", str(file), "--concurrent", "1"]
     command += ["--output", str(tmp_path / "out"), "--state", str(tmp_path / "state")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     options = {"cwd": ROOT, "text": True, "stdout": subprocess.PIPE, "env": environment}
+    said = []
     with subprocess.Popen(command, start_new_session=True, **options) as process:
         for line in process.stdout:
+            said.append(line)
             if line.startswith("1 of 3"):
                 time.sleep(6)  # Ray Tune notes it within five seconds
-                os.killpg(process.pid, signal.SIGKILL)
+                (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
+    if how == signal.SIGINT:
+        assert process.returncode == 1 and "Run it again to go on" in "".join(said), said
     again = subprocess.run(command, **options, timeout=300)
     assert again.returncode == 0, again.stdout
     ended = [line.split(",")[0] for line in again.stdout.splitlines() if " of 3, best" in line]
