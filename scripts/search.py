@@ -26,6 +26,8 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "5",  # what a kill can cost of finished trials
+    # Its own handler would count the trials that Ctrl-C cuts short as done.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a stopped trial saves its model, then goes
 }
 STORE = 256 * 2**20  # bytes that processes share; a trial shares none
@@ -160,12 +162,15 @@ def _search_arm(
                 callbacks=[_progress(plan, total)],
             ),
         )
-    results = tuner.fit()
+    try:
+        results = tuner.fit()
+    except KeyboardInterrupt:
+        raise ValueError("Interrupted. Run it again to go on.") from None
     # Of a trial that never reported, a result knows not even the settings; its trial does.
-    rows = [_row(plan, arm, trial) for trial in results._experiment_analysis.trials]
+    rows = [_row(plan, arm, trial, state) for trial in results._experiment_analysis.trials]
     done = sum(row["status"] != "unfinished" for row in rows)
     if done < total:
-        raise ValueError(f"Interrupted after {done} of {total} trials. Run it again to go on.")
+        raise ValueError(f"Ended after {done} of {total} trials. Run it again to go on.")
     return rows
 
 
@@ -177,15 +182,26 @@ def _run(settings: dict[str, Any], *, plan: Plan, arm: Any, state: Path, gpu: bo
     random.seed(plan.seed)
     work = state / "work"
     work.mkdir(parents=True, exist_ok=True)
-    best = run_trial(
-        plan,
-        plan.resolved(drawn),
-        tune.report,
-        pretrained=state / "pretrained",
-        work=work,
-        gpu_id=0 if gpu else -1,
-    )
+    try:
+        best = run_trial(
+            plan,
+            plan.resolved(drawn),
+            tune.report,
+            pretrained=state / "pretrained",
+            work=work,
+            gpu_id=0 if gpu else -1,
+        )
+    except Exception as error:
+        # Ray Tune forgets the reason when a search is gone on with.
+        note = _error_of(state, tune.get_context().get_trial_id())
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(f"{type(error).__name__}: {error}", encoding="utf8")
+        raise
     tune.report({**best, "finished": True})
+
+
+def _error_of(state: Path, trial_id: str) -> Path:
+    return state / "errors" / f"{trial_id}.txt"
 
 
 def _named(run: functools.partial) -> Callable:
@@ -276,22 +292,25 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _row(plan: Plan, arm: Any, trial: Any) -> dict[str, Any]:
+def _row(plan: Plan, arm: Any, trial: Any, state: Path) -> dict[str, Any]:
     """Return what results.csv says of a trial of Ray Tune."""
     metrics = trial.last_result or {}
     drawn = {**trial.config, plan.arms: arm} if plan.arms else dict(trial.config)
     ended = "finished" if metrics.get("finished") else "stopped"
-    error = (trial.error_file and Path(trial.error_file).read_text("utf8").strip()) or ""
+    status = {"TERMINATED": ended, "ERROR": "failed"}.get(trial.status, "unfinished")
+    note, error = _error_of(state, trial.trial_id), ""
+    if status == "failed":
+        error = note.read_text("utf8") if note.exists() else "The process of the trial ended."
     return {
         "trial": trial.trial_id,
-        "status": {"TERMINATED": ended, "ERROR": "failed"}.get(trial.status, "unfinished"),
+        "status": status,
         **plan.resolved({key: drawn[key] for key in plan.settings}),
         "evaluations": metrics.get("evaluations", 0),
         "step": metrics.get("best_step", 0),
         "score": metrics.get("score"),
         "final_score": metrics.get("final_score"),
         "seconds": round(metrics.get("time_total_s", 0), 1),
-        "error": error.splitlines()[-1] if error and trial.status == "ERROR" else "",
+        "error": " ".join(error.split())[:500],
     }
 
 
