@@ -70,9 +70,14 @@ def summarise(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
                      for kind in ("finished", "stopped", "failed")},
         "core_hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
         "arms": [_arm_of(plan, arm, rows, counted) for arm in plan.arm_values()],
-        "settings": {key: _values_of(plan, key, counted) for key in plan.settings},
+        "settings": {key: _values_of(plan, key, counted) for key in _drawn(plan)},
         "curve": _curve_of(plan, counted),
     }  # fmt: skip
+
+
+def _drawn(plan: Plan) -> list[str]:
+    """Return the settings that tell trials of an arm apart by themselves."""
+    return [key for key, s in plan.settings.items() if key != plan.arms and len(s.range) > 1]
 
 
 def _curve_of(plan: Plan, counted: list) -> list[dict[str, Any]]:
@@ -103,7 +108,7 @@ def _arm_of(plan: Plan, arm: Any, rows: list, counted: list) -> dict[str, Any]:
         "best": scores[0] if scores else None,
         "top_mean": statistics.mean(scores[:TOP]) if scores else None,
         "median": statistics.median(scores) if scores else None,
-        "best_settings": None if best is None else {key: best[key] for key in plan.settings},
+        "best_settings": None if best is None else {key: best[key] for key in _drawn(plan)},
     }
 
 
@@ -146,7 +151,6 @@ def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
             ", ".join(
                 f"{key.split('.')[-1]} {_short(value)}"
                 for key, value in (arm["best_settings"] or {}).items()
-                if key != plan.arms
             ),
         )
         for arm in summary["arms"]

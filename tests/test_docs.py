@@ -11,7 +11,8 @@ from scripts.compare import as_markdown, compare, differences
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-COMMANDS = {command["name"] for command in srsly.read_yaml(ROOT / "project.yml")["commands"]}
+PROJECT = srsly.read_yaml(ROOT / "project.yml")
+COMMANDS = {command["name"] for command in PROJECT["commands"]} | set(PROJECT["workflows"])
 
 
 def test_there_are_pages():
@@ -24,7 +25,7 @@ def test_commands_and_links_of_a_page_exist(page):
     for folder, module in re.findall(r"\b(scripts|benchmarks)\.(\w+)", text):
         assert (ROOT / folder / f"{module}.py").exists(), module
     for name in re.findall(r"spacy project run ([\w-]+)", text):
-        assert name in COMMANDS | {"all"}, name
+        assert name in COMMANDS, name
     for config in re.findall(r"\bconfigs/(?!my_)(\w+)\.cfg", text):  # my_: the reader's own
         assert (ROOT / "configs" / f"{config}.cfg").exists(), config
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):

@@ -262,3 +262,14 @@ def test_spacys_own_objective_takes_the_same_encoder(vocab):
     docs = docs_of(vocab, 5)
     Y, _ = model.begin_update(docs)
     assert model.attrs["loss"](OPS, docs, Y)[1].shape == (5, 8)
+
+
+@pytest.mark.parametrize(("loss", "at_zero"), [("L2", True), ("vmf", True), ("cosine", False)])
+def test_without_a_hidden_layer_the_encoder_itself_is_projected(vocab, loss, at_zero):
+    model = build_pretrain_lmao(0, 2, loss=loss, mask_prob=0.0)(vocab, encoder(16))
+    model.initialize(X=docs_of(vocab, 5))
+    head = model.get_ref("output_layer")
+    assert (head.name, head.get_dim("nI"), head.get_dim("nO")) == ("linear", 16, 8)
+    docs = docs_of(vocab, 5, 3)
+    prediction = model.predict(docs)
+    assert prediction.shape == (8, 8) and (not prediction.any()) == at_zero

@@ -224,7 +224,7 @@ def test_the_report_gives_the_best_and_the_mean_of_the_top_three(tmp_path):
     assert first["best"] == 0.9 and first["top_mean"] == pytest.approx((0.9 + 0.7 + 0.6) / 3)
     assert first["median"] == pytest.approx(0.65)
     assert second["best"] == 0.8 and second["trials"] == 2 and second["finished"] == 1
-    assert second["best_settings"] == {ARMS: 1, "training.dropout": 0.2}
+    assert second["best_settings"] == {"training.dropout": 0.2}
     values = {group["value"]: group["trials"] for group in summary["settings"]["training.dropout"]}
     assert values == {"0.1": 4, "0.2": 1}
     assert summary["core_hours"] == 0.06 and summary["statuses"]["stopped"] == 1
