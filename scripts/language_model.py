@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import srsly
 import typer
+from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.training.initialize import load_vectors_into_model
 from spacy.util import load_config, load_model_from_config
@@ -42,6 +43,7 @@ def language_model(
     settings = {**whole["nlp"], "pipeline": []}
     nlp = load_model_from_config(Config({"nlp": settings}), auto_fill=True)
     load_vectors_into_model(nlp, whole["initialize"]["vectors"])
+    nlp.tokenizer.add_special_case("[MASK]", [{ORTH: "[MASK]"}])
     model = {
         "@architectures": "goemotions.VectorPredictor.v1",
         "tok2vec": encoder[facts["layer"]] if facts["layer"] else encoder,

@@ -129,6 +129,7 @@ def test_a_pretrained_encoder_finds_the_words_it_sees_and_survives_a_save(pretra
     ]
     assert sum(hits) > len(hits) / 2
     nlp.to_disk(tmp_path / "lm")
+    assert [token.text for token in nlp("so [MASK].")] == ["so", "[MASK]", "."]
     again = spacy.load(tmp_path / "lm")("thank you for the help")
     for found, before in zip(again._.nearest_words, docs[1]._.nearest_words, strict=True):
         assert [word for word, _ in found] == [word for word, _ in before]

@@ -70,5 +70,4 @@ def test_the_workflow_lmao_pretrains_and_trains_from_the_weights_and_then_skips(
     assert len([line for line in again.splitlines() if "Skipping" in line]) == 5, again
     run(project, "language-model")
     nlp = spacy.load(folder / "cnn" / "language-model")
-    (pairs,) = nlp("[MASK]")._.nearest_words[-1:]
-    assert len(pairs) == 10
+    assert [len(pairs) for pairs in nlp("[MASK]")._.nearest_words] == [10]
