@@ -29,10 +29,10 @@ MODEL = "components.textcat_multilabel.model.tok2vec"
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    """The first 300 texts of the sample, without their labels."""
+    """The first 200 texts of the sample, without their labels."""
     path = tmp_path_factory.mktemp("text") / "raw.jsonl"
     lines = (ROOT / "assets" / "sample" / "train.tsv").read_text(encoding="utf8").splitlines()
-    srsly.write_jsonl(path, [{"text": line.split("\t")[0]} for line in lines[:300]])
+    srsly.write_jsonl(path, [{"text": line.split("\t")[0]} for line in lines[:200]])
     return path
 
 
@@ -48,8 +48,9 @@ def vectors(text, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def settings(text, vectors):
+@pytest.fixture(scope="module")
+def small(text, vectors):
+    """Overrides that make the encoder and its pretraining small."""
     return {
         "paths.raw_text": str(text),
         "paths.vectors": str(vectors),
@@ -63,6 +64,19 @@ def settings(text, vectors):
         "pretraining.batcher.size": 300,
         "pretraining.max_epochs": 3,
     }
+
+
+@pytest.fixture
+def settings(small):
+    return dict(small)
+
+
+@pytest.fixture(scope="module")
+def weights(small, tmp_path_factory):
+    """What one epoch of pretraining has learned."""
+    folder = tmp_path_factory.mktemp("weights")
+    pretrain(CONFIG, folder / "out", overrides={**small, "pretraining.max_epochs": 1})
+    return folder / "out" / "model-best.bin"
 
 
 @pytest.fixture(autouse=True)
@@ -170,9 +184,7 @@ def test_objectives_of_spacy_can_stand_in_place_of_ours(settings, text, tmp_path
     assert len(files_of(tmp_path / "out")) == 3
 
 
-def test_training_starts_from_the_weights(settings, tmp_path):
-    pretrain(CONFIG, tmp_path / "out", overrides={**settings, "pretraining.max_epochs": 1})
-    weights = tmp_path / "out" / "model-best.bin"
+def test_training_starts_from_the_weights(settings, weights, tmp_path):
     corpus = tmp_path / "train.spacy"
     nlp = spacy.blank("en")
     doc = nlp("so good")
@@ -197,11 +209,9 @@ def test_training_starts_from_the_weights(settings, tmp_path):
         ({"paths.init_tok2vec": "nowhere.bin"}, r"no pretrained weights at nowhere\.bin"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, tmp_path, change, found):
-    pretrain(CONFIG, tmp_path / "out", overrides={**settings, "pretraining.max_epochs": 1})
-    weights = {"paths.init_tok2vec": str(tmp_path / "out" / "model-best.bin")}
+def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, weights, change, found):
     with pytest.raises(ValueError, match=found) as caught:
-        check_inputs(CONFIG, {**settings, **weights, **change})
+        check_inputs(CONFIG, {**settings, "paths.init_tok2vec": str(weights), **change})
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -238,8 +248,8 @@ def test_a_folder_of_something_else_is_not_replaced(settings, tmp_path):
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
-def test_other_vectors_begin_anew(settings, vectors, tmp_path):
-    first = pretrain(CONFIG, tmp_path / "out", overrides={**settings, "pretraining.max_epochs": 1})
+def test_other_vectors_begin_anew(settings, weights, vectors, tmp_path):
+    first = srsly.read_json(weights.with_name("manifest.json"))
     nlp = spacy.load(vectors)
     nlp.vocab.vectors.data[:] = 1
     nlp.to_disk(tmp_path / "vectors")
@@ -248,6 +258,7 @@ def test_other_vectors_begin_anew(settings, vectors, tmp_path):
     assert facts["vectors_sha256"] != first["vectors_sha256"]
 
 
+@pytest.mark.slow
 def test_options_that_come_through_the_project_runner_have_no_dashes(settings, tmp_path):
     command = [sys.executable, "-m", "scripts.pretrain", str(CONFIG), str(tmp_path / "out")]
     for key, value in {**settings, "pretraining.max_epochs": 1}.items():

@@ -158,6 +158,7 @@ def test_a_trial_reports_each_evaluation_and_scores_its_best_again(raw, tmp_path
     assert not any((tmp_path / "work").iterdir()) and not (tmp_path / "pretrained").exists()
 
 
+@pytest.mark.slow
 def test_trials_share_one_pretraining_and_start_from_the_epoch_they_ask_for(
     raw, tmp_path, monkeypatch
 ):
