@@ -222,8 +222,8 @@ def _facts(config: Path, overrides: dict[str, Any]) -> dict[str, Any]:
     path = dot_to_object(whole, settings.get("corpus", "corpora.pretrain")).get("path")
     if not path or not Path(path).exists():
         raise ValueError(
-            f"{config}: no raw text at {path}. Expected --paths.raw_text with a file; "
-            "python -m scripts.raw_text makes one."
+            f"{config}: no raw text{f' at {path}' * bool(path)}. Expected --paths.raw_text with a "
+            "file; python -m scripts.raw_text makes one."
         )
     return {
         "config": config.as_posix(),

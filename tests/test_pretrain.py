@@ -218,7 +218,7 @@ def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, weights, ch
 @pytest.mark.parametrize(
     ("config", "change", "found"),
     [
-        ("cnn", {"paths.raw_text": None}, "no raw text at None"),
+        ("cnn", {"paths.raw_text": None}, r"no raw text\. Expected --paths\.raw_text"),
         ("cnn", {"pretraining.layer": "nothing"}, r"layer 'nothing' do not exist"),
         ("cnn", {"pretraining.component": "parser"}, r"component 'parser' and layer"),
         ("cnn", {"pretraining.max_epochs": 0}, "max_epochs 0. Expected"),
