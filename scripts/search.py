@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -24,7 +23,6 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths of configs are relative to the project
     "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "5",  # what a kill can cost of finished trials
     # Its own handler would count the trials that Ctrl-C cuts short as done.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -38,7 +36,7 @@ def search(
     output: Path,
     *,
     state: Path,
-    concurrent: int = 2,
+    concurrent: int | None = None,
     cores: int = 1,
     gpus: float = 0,
     address: str = "local",
@@ -52,20 +50,25 @@ def search(
     output: Folder for results.csv, summary.json, tables.md and trials.png; each is replaced.
     state: Folder for what Ray Tune, Optuna and pretraining need to go on. Trials on other machines
         must see it, and the project, under the same path.
-    concurrent, cores, gpus: Trials at a time, and what each gets.
+    concurrent: Trials at a time, two if None; a cluster runs as many as it has room for.
+    cores, gpus: What each trial gets.
     address: Of a Ray cluster; "local" starts one for this search on this machine.
     RETURNS: A row per trial, as in results.csv.
     RAISES ValueError: A bad search, key, file or value, an interrupted search, or only failures.
     """
+    if concurrent and address != "local":
+        raise ValueError(
+            f"concurrent {concurrent} with a cluster, which runs what it has room for."
+        )
     plan = read_plan(file)
     check_plan(file, plan)
     state = (state / _identity(plan, file)).resolve()
     rows = []
     resources = {"cpu": cores, "gpu": gpus}
-    with _connected(address, concurrent, resources):
+    with _connected(address, concurrent or 2, resources):
         for number, arm in enumerate(plan.arm_values()):
             msg.info(f"{plan.arms} = {arm}" if plan.arms else f"{file}")
-            rows += _search_arm(plan, number, arm, state, concurrent, resources)
+            rows += _search_arm(plan, number, arm, state, resources)
             report_search(plan, rows, output)
     remove(state / "work")
     failed = [row for row in rows if row["status"] == "failed"]
@@ -136,7 +139,7 @@ def _connected(address: str, concurrent: int, resources: dict[str, float]) -> It
 
 
 def _search_arm(
-    plan: Plan, number: int, arm: Any, state: Path, concurrent: int, resources: dict[str, float]
+    plan: Plan, number: int, arm: Any, state: Path, resources: dict[str, float]
 ) -> list[dict[str, Any]]:
     """Run or go on with the trials of one arm, and return their rows."""
     from ray import tune
@@ -154,7 +157,7 @@ def _search_arm(
         tuner = tune.Tuner(
             trainable,
             param_space=_domains(plan) if plan.method != "optuna" else None,
-            tune_config=_tune_config(plan, concurrent),
+            tune_config=_tune_config(plan),
             run_config=tune.RunConfig(
                 name=folder.name,
                 storage_path=str(state),
@@ -167,7 +170,9 @@ def _search_arm(
     except KeyboardInterrupt:
         raise ValueError("Interrupted. Run it again to go on.") from None
     # Of a trial that never reported, a result knows not even the settings; its trial does.
-    rows = [_row(plan, arm, trial, state) for trial in results._experiment_analysis.trials]
+    trials = results._experiment_analysis.trials
+    in_order = sorted(trials, key=lambda trial: trial.trial_id.rpartition("_")[2])
+    rows = [_row(plan, arm, trial, state) for trial in in_order]
     done = sum(row["status"] != "unfinished" for row in rows)
     if done < total:
         raise ValueError(f"Ended after {done} of {total} trials. Run it again to go on.")
@@ -179,7 +184,6 @@ def _run(settings: dict[str, Any], *, plan: Plan, arm: Any, state: Path, gpu: bo
     from ray import tune
 
     drawn = {**settings, plan.arms: arm} if plan.arms else dict(settings)
-    random.seed(plan.seed)
     work = state / "work"
     work.mkdir(parents=True, exist_ok=True)
     try:
@@ -238,7 +242,7 @@ def _domain(setting: Setting, is_grid: bool) -> Any:
     return (tune.loguniform if setting.kind == "loguniform" else tune.uniform)(low, high)
 
 
-def _tune_config(plan: Plan, concurrent: int) -> Any:
+def _tune_config(plan: Plan) -> Any:
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.basic_variant import BasicVariantGenerator
@@ -259,7 +263,6 @@ def _tune_config(plan: Plan, concurrent: int) -> Any:
         search_alg=algorithm,
         scheduler=scheduler,
         num_samples=1 if plan.method == "grid" else plan.trials,
-        max_concurrent_trials=concurrent,
         reuse_actors=True,
     )
 
@@ -318,7 +321,9 @@ def main(
     file: Annotated[Path, typer.Argument(help="Search, e.g. configs/search/lmao.yml", exists=True)],
     output: Annotated[Path | None, typer.Option(help="Default: metrics/search/<name>")] = None,
     state: Annotated[Path | None, typer.Option(help="Default: training/search/<name>")] = None,
-    concurrent: Annotated[int, typer.Option(help="Trials at a time", min=1)] = 2,
+    concurrent: Annotated[
+        int | None, typer.Option(help="Trials at a time on this machine, default 2", min=1)
+    ] = None,
     cores: Annotated[int, typer.Option(help="CPU cores per trial", min=1)] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs per trial, 0.5 lets two share one", min=0)] = 0,
     address: Annotated[str, typer.Option(help="Of a Ray cluster; auto finds it")] = "local",

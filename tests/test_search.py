@@ -315,6 +315,8 @@ def test_a_cluster_that_is_not_there_is_an_error(raw, tmp_path, monkeypatch):
 
     monkeypatch.setattr("ray.init", fail)
     file, places = write(raw, tmp_path / "a.yml"), {"state": tmp_path / "state"}
+    with pytest.raises(ValueError, match="concurrent 3 with a cluster"):
+        search(file, tmp_path / "out", **places, address="10.0.0.9:6379", concurrent=3)
     with pytest.raises(ValueError, match=r"No Ray cluster at 10\.0\.0\.9:6379: nobody answers"):
         search(file, tmp_path / "out", **places, address="10.0.0.9:6379")
 
