@@ -32,12 +32,15 @@ def test_commands_and_links_of_a_page_exist(page):
         assert (page.parent / link).exists(), link
 
 
-def test_the_results_table_is_what_the_metrics_say(tmp_path):
+@pytest.mark.parametrize(
+    ("data", "page"), [("goemotions", "README.md"), ("goemotions-1k", "docs/lmao.md")]
+)
+def test_the_results_table_is_what_the_metrics_say(data, page, tmp_path):
     # Not those of your own experiments, which git does not know yet.
-    command = ["git", "ls-files", "metrics/goemotions"]
+    command = ["git", "ls-files", f"metrics/{data}"]
     known = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
-    for name in known or (ROOT / "metrics" / "goemotions").glob("*.json"):
+    for name in known or (ROOT / "metrics" / data).glob("*.json"):
         shutil.copy(ROOT / name, tmp_path)
-    readme = (ROOT / "README.md").read_text(encoding="utf8")
-    assert as_markdown(compare(tmp_path, "test")) in readme
-    assert as_markdown(differences(tmp_path, "test")) in readme
+    text = (ROOT / page).read_text(encoding="utf8")
+    assert as_markdown(compare(tmp_path, "test")) in text
+    assert as_markdown(differences(tmp_path, "test")) in text
