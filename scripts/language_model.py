@@ -38,6 +38,11 @@ def language_model(
             f"{pretrained}: objective {objective}. Expected goemotions.PretrainLMAO.v1 with target "
             "word or head, of which a prediction is the vector of one word."
         )
+    if not Path(facts["config"]).is_file():
+        raise ValueError(
+            f"{pretrained}: its config {facts['config']} is not here. Expected to run where "
+            "scripts.pretrain ran."
+        )
     whole = load_config(Path(facts["config"]), overrides=facts["overrides"], interpolate=True)
     encoder = whole["components"][facts["component"]]["model"]
     settings = {**whole["nlp"], "pipeline": []}

@@ -36,7 +36,7 @@ def raw_text(sources: list[Path], output: Path, *, min_words: int = 3) -> dict[s
         raise ValueError(f"{output}: Expected a name in .jsonl or .jsonl.gz.")
     _check_replaced(sources, output)
     for path in sources:
-        if not path.exists() or _kind(path) not in KINDS:
+        if not path.exists() or _kind(path) not in KINDS or path.name.endswith(".spacy.gz"):
             raise ValueError(f"{path}: Expected a file in {', '.join(KINDS)}, or .gz of a text.")
     counts = {"texts": 0, "repeated": 0, "short": 0}
     with replacing(output) as temporary:

@@ -165,6 +165,9 @@ def _check_relations(path: Path, plan: Plan) -> None:
             place = plan.settings.get(other)
             if place is None or place.times or place.over:
                 raise ValueError(f"{path}: {key}: {other!r}. Expected a setting drawn by itself.")
+    other = [key for key in plan.final if not key.startswith("corpora.dev.")]
+    if other:
+        raise ValueError(f"{path}: final: {other[0]}. Expected keys of corpora.dev alone.")
     endless = [key for key, setting in plan.settings.items() if setting.choices() is None]
     if plan.method == "grid" and endless:
         raise ValueError(f"{path}: {endless[0]} is no list. A grid expected values or linspace.")

@@ -44,3 +44,15 @@ def test_the_results_table_is_what_the_metrics_say(data, page, tmp_path):
     text = (ROOT / page).read_text(encoding="utf8")
     assert as_markdown(compare(tmp_path, "test")) in text
     assert as_markdown(differences(tmp_path, "test")) in text
+
+
+@pytest.mark.parametrize("search", sorted((ROOT / "metrics" / "search").iterdir()), ids=str)
+def test_the_arms_of_a_search_are_in_the_page_that_reads_them(search):
+    page = (ROOT / "docs" / "lmao.md").read_text(encoding="utf8")
+    arms = (search / "tables.md").read_text(encoding="utf8").split("\n\n")[1].splitlines()
+    scored = [line for line in arms if "|  |  |" not in line]
+    assert len(scored) >= 3 and all(line in page for line in scored)
+
+
+def test_there_is_a_search_with_its_tables():
+    assert (ROOT / "metrics" / "search" / "lmao" / "results.csv").exists()

@@ -143,5 +143,9 @@ def test_an_objective_without_a_vector_per_word_is_refused(pretrained, tmp_path)
     srsly.write_json(tmp_path / "manifest.json", facts)
     with pytest.raises(ValueError, match=r"trigram.*Expected goemotions\.PretrainLMAO\.v1"):
         language_model(tmp_path)
+    facts["objective"]["target"], facts["config"] = "word", "configs/gone.cfg"
+    srsly.write_json(tmp_path / "manifest.json", facts)
+    with pytest.raises(ValueError, match=r"its config configs/gone\.cfg is not here"):
+        language_model(tmp_path)
     with pytest.raises(ValueError, match=r"no manifest\.json"):
         language_model(tmp_path / "nowhere")

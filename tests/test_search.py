@@ -112,6 +112,7 @@ def test_values_can_depend_on_others_and_whole_ones_stay_whole():
         ({"trials": 0}, "trials 0, random. Expected 1 or more"),
         ({"trials": True}, "trials True. Expected int"),
         ({"stop": 3}, "stop 3. Expected dict"),
+        ({"final": {"training.dropout": 0.1}}, "final: training.dropout. Expected keys of corpora"),
         ({"config": 5}, "config 5. Expected str"),
         ({"seed": "x"}, "seed 'x'. Expected int"),
         ({"settings": {3: {"values": [1]}}, "arms": ""}, "Expected config keys"),
