@@ -146,16 +146,17 @@ def test_a_setting_that_the_config_does_not_know_is_refused_before_any_trial(raw
         check_plan(file, read_plan(file))
 
 
-def test_a_trial_reports_each_evaluation_and_scores_its_best_again(raw, tmp_path):
+def test_a_trial_reports_each_evaluation_and_scores_its_best_again(raw, tmp_path, monkeypatch):
     plan, reports = read_plan(write(raw, tmp_path / "a.yml")), []
     (tmp_path / "work").mkdir()
+    scores = iter([0.2, 0.9, 0.4, 0.6, 0.7])  # of four evaluations, and of the best once more
+    monkeypatch.setattr("scripts.trial._metric_of", lambda plan, found: next(scores))
     folders = {"pretrained": tmp_path / "pretrained", "work": tmp_path / "work"}
     found = run_trial(plan, {ARMS: 0, "training.dropout": 0.1}, reports.append, **folders)
     assert [report["step"] for report in reports] == [0, 2, 4, 6]
-    scores = [report["last_score"] for report in reports]
-    assert [r["score"] for r in reports] == [max(scores[: n + 1]) for n in range(4)]
-    assert found["score"] == max(scores) and found["evaluations"] == 4
-    assert 0 <= found["final_score"] <= 1
+    assert [report["last_score"] for report in reports] == [0.2, 0.9, 0.4, 0.6]
+    assert [report["score"] for report in reports] == [0.2, 0.9, 0.9, 0.9]
+    assert found == {"score": 0.9, "best_step": 2, "evaluations": 4, "final_score": 0.7}
     assert not any((tmp_path / "work").iterdir()) and not (tmp_path / "pretrained").exists()
 
 
