@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import spacy.training.pretrain
 import srsly
 import typer
-from spacy.language import Language
+from spacy.language import DEFAULT_CONFIG, Language
 from spacy.training import Example
 from spacy.util import load_config, registry
 from wasabi import msg
@@ -68,8 +68,9 @@ def time_epoch(
     loaded["corpora"]["pretrain"] = {"@readers": TIMED}
     if objective is not None:
         loaded["pretraining"]["objective"] = objective
+    loaded = DEFAULT_CONFIG.merge(loaded).interpolate()  # which `spacy pretrain` wants complete
     if loop == "ours":
-        training = Pretraining(loaded.interpolate())
+        training = Pretraining(loaded)
         training.epoch("epoch")
     else:
         with tempfile.TemporaryDirectory() as folder:
