@@ -44,7 +44,7 @@ def build_vector_predictor(
     "lmfao",
     assigns=["doc._.nearest_words"],
     requires=["doc.tensor"],
-    default_config={"k": 1, "index": "hnsw", "links": 32, "effort": 64},
+    default_config={"k": 1, "index": "hnsw", "links": 32, "effort": 32},
 )
 def make_lmfao(
     nlp: Language, name: str, k: int, index: Literal["hnsw", "exact"], links: int, effort: int
@@ -73,7 +73,7 @@ class NearestWords(Pipe):
         k: int = 1,
         index: Literal["hnsw", "exact"] = "hnsw",
         links: int = 32,
-        effort: int = 64,
+        effort: int = 32,
     ):
         """Take what make_lmfao was given.
 

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy
 import pytest
 import spacy
+import srsly
 from spacy.tokens import DocBin
 
 from benchmarks.baseline import Tfidf, baseline
 from benchmarks.conditions import conditions, read_corpus
 from benchmarks.finetune import time_plain, time_project
 from benchmarks.preprocess import straightforward, with_checks
+from benchmarks.pretraining import ARMS, time_epoch
 from benchmarks.training import arms_of, time_steps
 from tests.conftest import ROOT
 from tests.tiny_transformer import save_tiny_transformer
@@ -85,6 +87,21 @@ def test_both_ways_to_fine_tune_update_the_same_posts(project, monkeypatch):
         found = way(ROOT / "configs" / "bert.cfg", "checked", 10)
         assert found["posts_per_second"] > 0
         assert found["peak_mb"] > 100
+
+
+@pytest.mark.slow
+def test_every_arm_pretrains_on_the_same_words(tmp_path):
+    text, nlp = tmp_path / "raw.jsonl", spacy.blank("en")
+    lines = (SAMPLE / "train.tsv").read_text(encoding="utf8").splitlines()[:120]
+    srsly.write_jsonl(text, [{"text": line.split("\t")[0]} for line in lines])
+    for number, word in enumerate(["the", "a", "I", "you"]):
+        nlp.vocab.set_vector(word, numpy.eye(4, dtype="f")[number])
+    nlp.to_disk(tmp_path / "vectors")
+    config, vectors = ROOT / "configs" / "cnn.cfg", str(tmp_path / "vectors")
+    found = [time_epoch(config, vectors, text, 110, *arm) for arm in ARMS.values()]
+    assert found[0]["words"] > 1000
+    assert len({result["words"] for result in found}) == 1
+    assert all(result["words_per_second"] > 0 for result in found)
 
 
 def test_conditions_name_hardware_versions_and_command():
