@@ -57,7 +57,7 @@ def language_model(
     }
     predictor = nlp.add_pipe("tok2vec", config={"model": model}).model
     predictor.initialize(X=[nlp.make_doc("a doc to infer widths from")])
-    nlp.add_pipe("lmfao", config={"k": k, "index": index, "effort": max(64, 4 * k)})
+    nlp.add_pipe("lmfao", config={"k": k, "index": index, "effort": max(32, 4 * k)})
     for name, part in (("tok2vec", "model-best.bin"), ("output_layer", "objective-best.bin")):
         predictor.get_ref(name).from_bytes((pretrained / part).read_bytes())
     return nlp
