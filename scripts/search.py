@@ -2,9 +2,7 @@
 
 import functools
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,20 +13,10 @@ from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
 from scripts.files import hash_of, remove
+from scripts.on_ray import connected
 from scripts.search_report import report_search
 from scripts.space import Plan, Setting, read_plan
 from scripts.trial import overrides_of, run_trial
-
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths of configs are relative to the project
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "5",  # what a kill can cost of finished trials
-    # Its own handler would count the trials that Ctrl-C cuts short as done.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a stopped trial saves its model, then goes
-}
-STORE = 256 * 2**20  # bytes that processes share; a trial shares none
 
 
 def search(
@@ -65,7 +53,7 @@ def search(
     state = (state / _identity(plan, file)).resolve()
     rows = []
     resources = {"cpu": cores, "gpu": gpus}
-    with _connected(address, concurrent or 2, resources):
+    with connected(address, concurrent or 2, resources):
         for number, arm in enumerate(plan.arm_values()):
             msg.info(f"{plan.arms} = {arm}" if plan.arms else f"{file}")
             rows += _search_arm(plan, number, arm, state, resources)
@@ -103,39 +91,6 @@ def _identity(plan: Plan, file: Path) -> str:
     paths = [file, plan.config, *(Path(str(path)) for path in config.get("paths", {}).values())]
     facts = [hash_of(path) for path in paths if path.exists()]
     return sha256(json.dumps(facts).encode("utf8")).hexdigest()[:12]
-
-
-@contextmanager
-def _connected(address: str, concurrent: int, resources: dict[str, float]) -> Iterator[None]:
-    """Connect to Ray, or start it for this search, and let go of it afterwards.
-
-    RAISES ValueError: There is no such cluster, or it can never run a trial.
-    """
-    os.environ.update(QUIET)
-    own: dict[str, Any] = {}
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to other users
-        cpus = concurrent * int(resources["cpu"])
-        own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
-    import ray
-
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    threads = {name: str(int(resources["cpu"])) for name in names}
-    environment = {"env_vars": {**QUIET, **threads, "PYTHONPATH": os.getcwd()}}
-    options = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": environment}
-    try:
-        ray.init(address=address, **options, **own)
-    except ConnectionError as error:
-        raise ValueError(f"No Ray cluster at {address}: {error}") from error
-    try:
-        there = ray.cluster_resources()
-        for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
-            if resources[name] > there.get(key, 0):
-                found = f"{resources[name]:g} {key} per trial, {there.get(key, 0):g} in all"
-                raise ValueError(f"{found}. Expected enough for one trial.")
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _search_arm(

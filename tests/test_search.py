@@ -306,7 +306,7 @@ def test_a_failed_trial_is_a_row_with_its_error_and_all_failed_is_an_error(raw, 
 @pytest.mark.slow
 def test_more_than_the_machine_has_is_refused(raw, tmp_path):
     file = write(raw, tmp_path / "a.yml")
-    with pytest.raises(ValueError, match="1 GPU per trial, 0 in all"):
+    with pytest.raises(ValueError, match="1 GPU per task, 0 in all"):
         search(file, tmp_path / "out", state=tmp_path / "state", gpus=1)
 
 
