@@ -64,8 +64,7 @@ def build_pretrain_lmao(
 
     def build(vocab: Vocab, tok2vec: Model) -> Model:
         vectors = _vectors_of(vocab)
-        if input_vectors_dropout:
-            drop_vectors(tok2vec, input_vectors_dropout)
+        is_on = drop_vectors(tok2vec, input_vectors_dropout) if input_vectors_dropout else [False]
         nlp = load_parser(parser) if target == "head" else None
         sizes = tok2vec.get_dim("nO"), hidden_size, vectors.shape[1] * len(OFFSETS[target])
         # From zero, but cosine has no direction there.
@@ -77,7 +76,7 @@ def build_pretrain_lmao(
             return LOSSES[loss](ops, prediction, ops.asarray2f(targets(vectors, docs, index)))
 
         refs = {"tok2vec": tok2vec, "output_layer": head}
-        attrs = {"mask": mask, "loss": compare}
+        attrs = {"mask": mask, "loss": compare, "vectors_dropout": is_on}
         return Model("lmao", _forward, init=_init, layers=[tok2vec, head], refs=refs, attrs=attrs)
 
     return build
@@ -194,22 +193,27 @@ def targets(vectors: Vectors, docs: list[Doc], index: Ints2d) -> Floats2d:
     return found / (numpy.linalg.norm(found, axis=1, keepdims=True) + 1e-12)
 
 
-def drop_vectors(tok2vec: Model, rate: float) -> None:
-    """Keep static vectors from the rest of an encoder, for a share of the tokens of each update."""
+def drop_vectors(tok2vec: Model, rate: float) -> list[bool]:
+    """Keep static vectors from the rest of an encoder, for a share of the tokens of each update.
+
+    RETURNS: A switch; while its only item is False nothing is dropped.
+    """
     nodes = [node for node in tok2vec.walk() if node.name == "static_vectors"]
     if not nodes:
         raise ValueError(
             f"input_vectors_dropout {rate}, but the encoder has no static vectors. Expected "
             "include_static_vectors = true, or a rate of 0."
         )
+    is_on = [False]
     for node in nodes:
-        node._func = _with_dropped_tokens(node._func, rate)
+        node._func = _with_dropped_tokens(node._func, rate, is_on)
+    return is_on
 
 
-def _with_dropped_tokens(forward: Callable, rate: float) -> Callable:
+def _with_dropped_tokens(forward: Callable, rate: float, is_on: list[bool]) -> Callable:
     def dropped(model: Model, docs: list[Doc], is_train: bool) -> tuple[Ragged, Callable]:
         Y, backprop = forward(model, docs, is_train)
-        if not is_train:
+        if not (is_train and is_on[0]):
             return Y, backprop
         kept = model.ops.asarray2f(numpy.random.random((len(Y.dataXd), 1)) >= rate)
         return Ragged(Y.dataXd * kept, Y.lengths), lambda dY: backprop(
@@ -228,7 +232,10 @@ def _init(model: Model, X: list[Doc] | None = None, Y: Floats2d | None = None) -
 def _forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Floats2d, Callable]:
     tok2vec, head = model.layers
     mask: Mask = model.attrs["mask"]
+    is_on = model.attrs["vectors_dropout"]
+    is_on[0] = True  # another task that shares the encoder sees all vectors
     tokens, backprop_tok2vec = tok2vec(mask(docs), is_train)
+    is_on[0] = False
     X = model.ops.flatten(tokens)  # [tokens, width]
     rows = model.ops.asarray1i(mask.rows)
     Y, backprop_head = head(X[rows], is_train)  # the others are not predicted

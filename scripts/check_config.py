@@ -1,7 +1,9 @@
 """Check that every key of a config and every override is one that spaCy will use."""
 
 import configparser
+import json
 import re
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,10 +26,11 @@ from spacy.util import (
     walk_dict,
 )
 from spacy.vocab import Vocab
-from thinc.api import Config
+from thinc.api import Config, Model
 from wasabi import msg
 
 import plugins  # noqa: F401  registers what the configs name
+from scripts.files import hash_of
 
 SOURCED_KEYS = ("source", "component", "replace_listeners")
 PIPELINES = ("source", "emotions", "vectors")  # folders, or names of packages
@@ -115,13 +118,41 @@ def _check_weights(path: Path, config: Config) -> None:
     try:
         encoder = get_tok2vec_ref(nlp, settings)
         encoder.initialize(X=[nlp.make_doc("a doc to infer widths from")])
+        wanted = _settings_of(encoder)
         encoder.from_bytes(weights.read_bytes())
         encoder.predict([nlp.make_doc("a doc to try the weights on")])
+        if _settings_of(encoder) != wanted:  # which would replace those of the config
+            pairs = zip(_settings_of(encoder), wanted, strict=True)
+            there, here = next(pair for pair in pairs if pair[0] != pair[1])
+            raise ValueError(f"{there} in the weights, {here} in the config")
+        _check_vectors(weights, config, encoder)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: the weights of {weights} do not fit {where} ({str(error).strip()[:200]}). "
             "Expected the config and overrides that pretraining had."
         ) from error
+
+
+def _settings_of(encoder: Model) -> list[tuple[str, str, Any]]:
+    """Return the attributes of layers that are saved with the weights: layer, name, value."""
+    found = []
+    for layer in encoder.walk():
+        for name, value in sorted(layer.attrs.items()):
+            if name != "dropout_rate":  # which training sets
+                with suppress(TypeError):  # functions and the like are not saved
+                    found.append((layer.name, name, json.loads(json.dumps(value))))
+    return found
+
+
+def _check_vectors(weights: Path, config: Config, encoder: Model) -> None:
+    """Raise ValueError if an encoder that reads static vectors was pretrained with others."""
+    manifest = weights.parent / "manifest.json"
+    folder = Path(str(config["initialize"].get("vectors"))) / "vocab"
+    reads = any(layer.name == "static_vectors" for layer in encoder.walk())
+    if reads and manifest.exists() and folder.exists():
+        facts = srsly.read_json(manifest)
+        if facts.get("vectors_sha256", "") != hash_of(folder):
+            raise ValueError(f"pretrained with the vectors of {facts.get('vectors')}")
 
 
 def _check_labels(corpus: Path, labels: Path) -> None:

@@ -13,7 +13,7 @@ from thinc.api import Config
 from wasabi import msg
 
 import plugins  # noqa: F401  registers what the configs name
-from scripts.files import check_output, replacing
+from scripts.files import check_output, hash_of, replacing
 
 NEEDED = ("manifest.json", "model-best.bin", "objective-best.bin")
 
@@ -44,6 +44,12 @@ def language_model(
             "scripts.pretrain ran."
         )
     whole = load_config(Path(facts["config"]), overrides=facts["overrides"], interpolate=True)
+    vectors = Path(facts["vectors"])
+    if not (vectors / "vocab").exists() or hash_of(vectors / "vocab") != facts["vectors_sha256"]:
+        raise ValueError(
+            f"{pretrained}: the vectors it learned to predict are not at {vectors} any more. "
+            "Expected the same file."
+        )
     encoder = whole["components"][facts["component"]]["model"]
     settings = {**whole["nlp"], "pipeline": []}
     nlp = load_model_from_config(Config({"nlp": settings}), auto_fill=True)
@@ -79,7 +85,8 @@ def main(
         msg.fail("No pipeline was made", str(error), exits=1)
     with replacing(output) as temporary:
         nlp.to_disk(temporary)
-    msg.good(f'spacy.load("{output}")("so [MASK] to hear that")._.nearest_words')
+    use = f'spacy.load("{output}")("so [MASK] to hear that")._.nearest_words'
+    msg.good(f"import plugins, spacy; {use}")
 
 
 if __name__ == "__main__":

@@ -153,8 +153,9 @@ def pretrain(
 
     One text in 50, chosen by its hash, is not trained on; the epoch with the lowest loss on these
     is model-best.bin. A long text is cut first, and its pieces count as texts. Each epoch is saved
-    beside the output: after a kill the same call goes on from there, on the CPU to the same result,
-    unless config, vectors or text have changed.
+    beside the output: after a kill the same call goes on from there, unless config, vectors or text
+    have changed. On the CPU PretrainLMAO comes to the same bytes; the objectives of spaCy draw
+    words from a cache that is not saved.
 
     config: With a [pretraining] block, and a corpus with a path.
     output: Folder for model-best.bin, model-last.bin, objective-best.bin (of the layers that train
@@ -166,8 +167,8 @@ def pretrain(
     """
     overrides = dict(overrides or {})
     check_config(config, overrides)
-    check_inputs(config, overrides, corpus=False)
     facts = _facts(config, overrides)
+    check_inputs(config, overrides, corpus=False)
     check_output(output, "pretraining", ["manifest.json", "model-best.bin"], [Path(facts["text"])])
     use_gpu(gpu_id)
     if gpu_id >= 0 and facts["gpu_allocator"]:
@@ -217,6 +218,12 @@ def _facts(config: Path, overrides: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"{config}: [pretraining] n_save_every {settings.get('n_save_every')}, max_epochs "
             f"{settings.get('max_epochs')}. Expected null, whole epochs are saved, and 1 or more."
+        )
+    start = whole.get("initialize", {}).get("init_tok2vec")
+    if start:
+        raise ValueError(
+            f"{config}: initialize.init_tok2vec {start}. Expected null: pretraining starts from "
+            "nothing; what it writes is for training to start from."
         )
     vectors = str(whole.get("initialize", {}).get("vectors") or "")
     path = dot_to_object(whole, settings.get("corpus", "corpora.pretrain")).get("path")

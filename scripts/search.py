@@ -31,7 +31,7 @@ def search(
 ) -> list[dict[str, Any]]:
     """Run every trial of a search and report them; after a kill the same call goes on.
 
-    Trials that were done stay, those that were cut short begin again. A changed search file,
+    Trials that were done stay, those that were cut short or failed begin again. A changed file,
     config or corpus begins a new search.
 
     file: As in configs/search/lmao.yml.
@@ -61,7 +61,10 @@ def search(
     remove(state / "work")
     failed = [row for row in rows if row["status"] == "failed"]
     if len(failed) == len(rows):
-        raise ValueError(f"All {len(rows)} trials failed, the first one with: {rows[0]['error']}")
+        raise ValueError(
+            f"All {len(rows)} trials failed, the first one with: {rows[0]['error']} Run it again "
+            "to try them again."
+        )
     return rows
 
 
@@ -105,7 +108,7 @@ def _search_arm(
     total = _size_of(plan)
     if tune.Tuner.can_restore(str(folder)):
         tuner = tune.Tuner.restore(
-            str(folder), trainable, resume_unfinished=True, resume_errored=False
+            str(folder), trainable, resume_unfinished=True, restart_errored=True
         )
     else:
         remove(folder)
@@ -140,8 +143,8 @@ def _run(settings: dict[str, Any], *, plan: Plan, arm: Any, state: Path, gpu: bo
 
     drawn = {**settings, plan.arms: arm} if plan.arms else dict(settings)
     work = state / "work"
-    work.mkdir(parents=True, exist_ok=True)
     try:
+        work.mkdir(parents=True, exist_ok=True)
         best = run_trial(
             plan,
             plan.resolved(drawn),

@@ -11,6 +11,7 @@ from scripts.plots import plot_curve, plot_search
 from scripts.space import Plan
 
 TOP = 3  # trials; the best of many is luck, the mean of three less so
+EPOCHS = "pretraining.max_epochs"
 THIRDS = ("low", "middle", "high")
 
 
@@ -68,7 +69,7 @@ def summarise(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "trials": len(rows),
         "statuses": {kind: sum(row["status"] == kind for row in rows)
                      for kind in ("finished", "stopped", "failed")},
-        "core_hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
+        "trial_hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
         "arms": [_arm_of(plan, arm, rows, counted) for arm in plan.arm_values()],
         "settings": {key: _values_of(plan, key, counted) for key in _drawn(plan)},
         "curve": _curve_of(plan, counted),
@@ -78,6 +79,13 @@ def summarise(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _drawn(plan: Plan) -> list[str]:
     """Return the settings that tell trials of an arm apart by themselves."""
     return [key for key, s in plan.settings.items() if key != plan.arms and len(s.range) > 1]
+
+
+def _settings_of(plan: Plan, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a trial that did something: none of a pretraining of no epochs."""
+    without = row.get(EPOCHS) == 0
+    keys = [key for key in _drawn(plan) if not (without and key.startswith("pretraining."))]
+    return {key: row[key] for key in keys}
 
 
 def _curve_of(plan: Plan, counted: list) -> list[dict[str, Any]]:
@@ -108,7 +116,7 @@ def _arm_of(plan: Plan, arm: Any, rows: list, counted: list) -> dict[str, Any]:
         "best": scores[0] if scores else None,
         "top_mean": statistics.mean(scores[:TOP]) if scores else None,
         "median": statistics.median(scores) if scores else None,
-        "best_settings": None if best is None else {key: best[key] for key in _drawn(plan)},
+        "best_settings": None if best is None else _settings_of(plan, best),
     }
 
 
@@ -116,6 +124,8 @@ def _values_of(plan: Plan, key: str, counted: list) -> list[dict[str, Any]]:
     """Return the mean of the best three scores of each value of a setting."""
     groups: dict[str, list[float]] = {}
     for row in counted:
+        if key not in _settings_of(plan, row):
+            continue
         groups.setdefault(_group_of(plan, key, row[key], counted), []).append(score_of(row))
     found = [
         {"value": name, "trials": len(scores), "best": max(scores),
@@ -142,6 +152,7 @@ def _group_of(plan: Plan, key: str, value: Any, counted: list) -> str:
 
 def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
     """Return the tables of a summary in Markdown."""
+    names = _short_names(list(summary["settings"]))
     statuses = ", ".join(f"{count} {kind}" for kind, count in summary["statuses"].items())
     arm_header = (plan.arms or "search", "trials", "finished", "best", f"top {TOP}", "median")
     arms = [
@@ -149,7 +160,7 @@ def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
             *(arm[name] for name in ("arm", "trials", "finished")),
             *(_score(arm[name]) for name in ("best", "top_mean", "median")),
             ", ".join(
-                f"{key.split('.')[-1]} {_short(value)}"
+                f"{names[key]} {_short(value)}"
                 for key, value in (arm["best_settings"] or {}).items()
             ),
         )
@@ -165,13 +176,22 @@ def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
         for group in groups
     ]
     tables = [
-        f"{summary['trials']} trials of `{summary['config']}`: {statuses}; {summary['core_hours']} "
-        f"hours in all. Scores are {plan.metric} of a trial's best checkpoint.",
+        f"{summary['trials']} trials of `{summary['config']}`: {statuses}; one by one "
+        f"{summary['trial_hours']} hours. Scores are {plan.metric} of a trial's best checkpoint.",
         _table((*arm_header, "settings of the best"), arms),
         _table((plan.arms or "search", plan.curve, "trials", "mean ± deviation"), points),
         _table(("setting", "value", "trials", "best", f"top {TOP}"), values),
     ]
     return "\n\n".join(filter(None, tables)) + "\n"
+
+
+def _short_names(keys: list[str]) -> dict[str, str]:
+    """Return the last part of each key, or the last two where the last is that of another too."""
+    last = [key.split(".")[-1] for key in keys]
+    return {
+        key: name if last.count(name) == 1 else ".".join(key.split(".")[-2:])
+        for key, name in zip(keys, last, strict=True)
+    }
 
 
 def _table(header: tuple, rows: list[tuple]) -> str:

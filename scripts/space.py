@@ -158,13 +158,17 @@ def _check_relations(path: Path, plan: Plan) -> None:
     """Raise ValueError if fields do not fit each other."""
     for name, key in (("arms", plan.arms), ("curve", plan.curve)):
         setting = plan.settings.get(key)
-        if key and (setting is None or setting.choices() is None):
-            raise ValueError(f"{path}: {name} {key!r}. Expected a setting with values.")
+        if key and (setting is None or setting.choices() is None or setting.times or setting.over):
+            raise ValueError(f"{path}: {name} {key!r}. Expected a setting with values of its own.")
+        if key and any(isinstance(value, list | dict) for value in setting.choices()):
+            raise ValueError(f"{path}: {name} {key!r}: {setting.range}. Expected plain values.")
     for key, setting in plan.settings.items():
         for other in filter(None, (setting.times, setting.over)):
             place = plan.settings.get(other)
             if place is None or place.times or place.over:
                 raise ValueError(f"{path}: {key}: {other!r}. Expected a setting drawn by itself.")
+            if other == setting.over and 0 in (place.choices() or place.range):
+                raise ValueError(f"{path}: {key}: {other!r} can be 0. Expected a divisor.")
     other = [key for key in plan.final if not key.startswith("corpora.dev.")]
     if other:
         raise ValueError(f"{path}: final: {other[0]}. Expected keys of corpora.dev alone.")

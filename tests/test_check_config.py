@@ -55,7 +55,9 @@ def test_wrong_values_are_refused_before_training(key, value, message):
 
 def test_pretrained_weights_that_spacy_would_ignore_are_refused():
     with pytest.raises(ValueError, match=r"\[pretraining\] is empty"):
-        check_config(CNN, {"initialize.init_tok2vec": "weights.bin"})
+        check_config(
+            ROOT / "configs" / "torch_lstm.cfg", {"initialize.init_tok2vec": "weights.bin"}
+        )
 
 
 def test_a_key_that_is_there_twice_is_refused(tmp_path):

@@ -135,6 +135,15 @@ def test_a_pretrained_encoder_finds_the_words_it_sees_and_survives_a_save(pretra
         assert [word for word, _ in found] == [word for word, _ in before]
 
 
+def test_other_vectors_than_those_learned_are_refused(pretrained, tmp_path):
+    for path in pretrained.glob("*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    facts = srsly.read_json(pretrained / "manifest.json")
+    srsly.write_json(tmp_path / "manifest.json", {**facts, "vectors_sha256": "0"})
+    with pytest.raises(ValueError, match="learned to predict are not at"):
+        language_model(tmp_path)
+
+
 def test_an_objective_without_a_vector_per_word_is_refused(pretrained, tmp_path):
     for name in ("model-best.bin", "objective-best.bin"):
         (tmp_path / name).write_bytes((pretrained / name).read_bytes())

@@ -206,6 +206,8 @@ def test_training_starts_from_the_weights(settings, weights, tmp_path):
         ({f"{MODEL}.encode.width": 24}, r"do not fit textcat_multilabel\.tok2vec"),
         ({f"{MODEL}.encode.depth": 2}, r"do not fit textcat_multilabel\.tok2vec"),
         ({f"{MODEL}.embed.rows": [300, 50]}, r"do not fit textcat_multilabel\.tok2vec"),
+        ({f"{MODEL}.embed.min_n": 2}, r"do not fit .*\('\w+', 'min_n', 3\) in the weights"),
+        ({f"{MODEL}.embed.attrs": ["LOWER", "SHAPE"]}, r"do not fit textcat_multilabel\.tok2vec"),
         ({"paths.init_tok2vec": "nowhere.bin"}, r"no pretrained weights at nowhere\.bin"),
     ],
 )
@@ -213,6 +215,20 @@ def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, weights, ch
     with pytest.raises(ValueError, match=found) as caught:
         check_inputs(CONFIG, {**settings, "paths.init_tok2vec": str(weights), **change})
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_encoder_that_reads_vectors_is_not_trained_with_others(settings, vectors, tmp_path):
+    static = {**settings, f"{MODEL}.embed.include_static_vectors": True}
+    pretrain(CONFIG, tmp_path / "out", overrides={**static, "pretraining.max_epochs": 1})
+    start = {"paths.init_tok2vec": str(tmp_path / "out" / "model-best.bin")}
+    paths = {f"paths.{name}": str(tmp_path) for name in ("train", "dev", "labels")}
+    check_inputs(CONFIG, {**static, **start, **paths})
+    nlp = spacy.load(vectors)
+    nlp.vocab.vectors.data[:] = 1
+    nlp.to_disk(tmp_path / "others")
+    others = {"paths.vectors": str(tmp_path / "others")}
+    with pytest.raises(ValueError, match="pretrained with the vectors of"):
+        check_inputs(CONFIG, {**static, **start, **paths, **others})
 
 
 @pytest.mark.parametrize(
@@ -223,6 +239,7 @@ def test_weights_that_do_not_fit_are_refused_in_a_sentence(settings, weights, ch
         ("cnn", {"pretraining.component": "parser"}, r"component 'parser' and layer"),
         ("cnn", {"pretraining.max_epochs": 0}, "max_epochs 0. Expected"),
         ("cnn", {"pretraining.n_save_every": 3}, "n_save_every 3, max_epochs"),
+        ("cnn", {"paths.init_tok2vec": "a.bin"}, r"init_tok2vec a\.bin. Expected null"),
         ("cnn", {"paths.raw_text": "nowhere.jsonl"}, r"no raw text at nowhere\.jsonl"),
         ("cnn", {"paths.vectors": None}, "the pipeline has none; pass --paths.vectors"),
         ("torch_lstm", None, r"torch_lstm\.cfg has no \[pretraining\]"),

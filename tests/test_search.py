@@ -15,7 +15,7 @@ import srsly
 from spacy.tokens import DocBin
 
 from scripts.check_config import check_config
-from scripts.search import check_plan, search
+from scripts.search import _identity, check_plan, search
 from scripts.search_report import report_search, summarise
 from scripts.space import Plan, Setting, read_plan
 from scripts.trial import run_trial
@@ -128,6 +128,24 @@ def test_values_can_depend_on_others_and_whole_ones_stay_whole():
         ({"settings": {"a.b": {"valus": [3]}}}, "Expected one of values, linspace"),
         ({"settings": {"a.b": {"values": [1], "times": "c"}}, "arms": ""}, "drawn by itself"),
         ({"arms": "training.patience"}, "Expected a setting with values"),
+        (
+            {
+                "settings": {"a": {"values": [1], "times": "b"}, "b": {"values": [2]}},
+                "arms": "a",
+            },
+            "Expected a setting with values of its own",
+        ),
+        (
+            {"settings": {"a.rows": {"values": [[5, 1], [3, 1]]}}, "arms": "", "curve": "a.rows"},
+            "Expected plain values",
+        ),
+        (
+            {
+                "settings": {"a.b": {"values": [1], "over": "a.c"}, "a.c": {"values": [0, 2]}},
+                "arms": "",
+            },
+            "'a.c' can be 0",
+        ),
         ({"method": "grid"}, "trials 3, grid. Expected no trials"),
         ({"method": "grid", "trials": None}, r"training\.dropout is no list"),
         ({"stop": {"grace": 1.5, "factor": 3}}, "Expected grace from 1"),
@@ -230,7 +248,7 @@ def test_the_report_gives_the_best_and_the_mean_of_the_top_three(tmp_path):
     assert second["best_settings"] == {"training.dropout": 0.2}
     values = {group["value"]: group["trials"] for group in summary["settings"]["training.dropout"]}
     assert values == {"0.1": 4, "0.2": 1}
-    assert summary["core_hours"] == 0.06 and summary["statuses"]["stopped"] == 1
+    assert summary["trial_hours"] == 0.06 and summary["statuses"]["stopped"] == 1
     report_search(plan, rows, tmp_path)
     tables = (tmp_path / "tables.md").read_text()
     assert "| 0 | 4 | 4 | 0.9000 | 0.7333 | 0.6500 | dropout 0.1 |" in tables
@@ -254,6 +272,22 @@ def test_a_curve_averages_what_differs_in_other_settings(tmp_path):
     assert found[0, 0] == (1, 0.9, 0) and found[1, 10] == (1, 0.8, 0)
     assert "| 0 | 10 | 2 | 0.6000 ± 0.1414 |" in (tmp_path / "tables.md").read_text()
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_settings_of_a_pretraining_do_not_count_where_there_was_none(tmp_path):
+    dropout = {key: Setting("values", [0.1, 0.2]) for key in ("pretraining.dropout", "a.dropout")}
+    settings = {ARMS: Setting("values", [0, 1]), **dropout}
+    plan = Plan(ROOT / "configs" / "cnn.cfg", "x", "random", 2, settings, ARMS)
+    drawn = {"pretraining.dropout": 0.2, "a.dropout": 0.1}
+    rows = [row(0, 0.9, **drawn), row(1, 0.5, **drawn), row(1, 0.4, "stopped", **drawn)]
+    summary = summarise(plan, rows)
+    (group,) = summary["settings"]["pretraining.dropout"]
+    assert group == {"value": "0.2", "trials": 1, "best": 0.5, "top_mean": 0.5}
+    assert summary["settings"]["a.dropout"][0]["trials"] == 2
+    report_search(plan, rows, tmp_path)
+    tables = (tmp_path / "tables.md").read_text()
+    assert "| 0 | 1 | 1 | 0.9000 | 0.9000 | 0.9000 | a.dropout 0.1 |" in tables
+    assert "| pretraining.dropout 0.2, a.dropout 0.1 |" in tables
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "search").glob("*.yml")))
@@ -296,11 +330,27 @@ def test_a_failed_trial_is_a_row_with_its_error_and_all_failed_is_an_error(raw, 
     good, bad = search(file, **places, concurrent=1)
     assert (good["status"], good["error"]) == ("finished", "")
     assert bad["status"] == "failed" and bad["error"] and bad["score"] is None
-    assert search(file, **places, concurrent=1) == [good, bad]
+    again = search(file, **places, concurrent=1)  # which tries the failed one again
+    assert again[0] == good and {**again[1], "seconds": 0} == {**bad, "seconds": 0}
     raw["settings"]["training.batcher.size"]["values"] = [-1]
     write({**raw, "method": "grid", "trials": None}, file)
     with pytest.raises(ValueError, match="All 1 trials failed, the first one with"):
         search(file, **places, concurrent=1)
+
+
+@pytest.mark.slow
+def test_failed_trials_are_tried_again_once_the_cause_is_gone(raw, tmp_path):
+    raw["settings"] = {"training.batcher.size": {"values": [2]}}
+    del raw["arms"]
+    file = write({**raw, "method": "grid", "trials": None}, tmp_path / "a.yml")
+    in_the_way = tmp_path / "state" / _identity(read_plan(file), file) / "work"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("not a folder")
+    with pytest.raises(ValueError, match=r"FileExistsError.* Run it again"):
+        search(file, tmp_path / "out", state=tmp_path / "state")
+    in_the_way.unlink()
+    (row,) = search(file, tmp_path / "out", state=tmp_path / "state")
+    assert row["status"] == "finished" and row["error"] == ""
 
 
 @pytest.mark.slow
