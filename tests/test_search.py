@@ -1,6 +1,7 @@
 """Search: the space file, trials, arms, stopping, going on after a kill, and the report."""
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -399,7 +400,10 @@ def test_a_stopped_search_goes_on_and_keeps_what_was_finished(raw, tmp_path, how
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     options = {"cwd": ROOT, "text": True, "stdout": subprocess.PIPE, "env": environment}
     said = []
-    with subprocess.Popen(command, start_new_session=True, **options) as process:
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # as on a terminal
+    with subprocess.Popen(
+        command, start_new_session=True, preexec_fn=listens, **options
+    ) as process:
         for line in process.stdout:
             said.append(line)
             if line.startswith("1 of 3"):
