@@ -394,7 +394,7 @@ def test_a_search_runs_every_trial_of_every_arm_and_a_second_call_none(raw, tmp_
 def test_a_stopped_search_goes_on_and_keeps_what_was_finished(raw, tmp_path, how):
     del raw["arms"], raw["settings"][ARMS]
     raw["overrides"] |= {"training.max_steps": 2000, "training.eval_frequency": 200}
-    file = write({**raw, "trials": 3}, tmp_path / "a.yml")
+    file = write({**raw, "trials": 8}, tmp_path / "a.yml")  # the last are still to come below
     command = [sys.executable, "-m", "scripts.search", str(file), "--concurrent", "1"]
     command += ["--output", str(tmp_path / "out"), "--state", str(tmp_path / "state")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -406,14 +406,16 @@ def test_a_stopped_search_goes_on_and_keeps_what_was_finished(raw, tmp_path, how
     ) as process:
         for line in process.stdout:
             said.append(line)
-            if line.startswith("1 of 3"):
+            if line.startswith("1 of 8"):
                 time.sleep(6)  # Ray Tune notes it within five seconds
                 (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
     if how == signal.SIGINT:
         assert process.returncode == 1 and "Run it again to go on" in "".join(said), said
     again = subprocess.run(command, **options, timeout=300)
     assert again.returncode == 0, again.stdout
-    ended = [line.split(",")[0] for line in again.stdout.splitlines() if " of 3, best" in line]
-    assert ended and ended == ["2 of 3", "3 of 3"][-len(ended) :]  # none of them twice
+    ended = [line.split(",")[0] for line in again.stdout.splitlines() if " of 8, best" in line]
+    assert (
+        ended and ended == [f"{n} of 8" for n in range(2, 9)][-len(ended) :]
+    )  # none of them twice
     with (tmp_path / "out" / "results.csv").open() as stream:
-        assert [r["status"] for r in csv.DictReader(stream)] == ["finished"] * 3
+        assert [r["status"] for r in csv.DictReader(stream)] == ["finished"] * 8
