@@ -62,6 +62,9 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
     problems = [_describe(key, known) for key in written if key not in known or key in unread]
     if problems:
         raise ValueError("\n".join(f"{path}: {problem}" for problem in problems))
+    rate = final["training"]["dropout"]
+    if isinstance(rate, int):  # which spaCy takes for a schedule, and fails at the first batch
+        raise ValueError(f"{path}: training.dropout {rate}. Expected {float(rate)}, with a point.")
     if final["initialize"]["init_tok2vec"] and not final["pretraining"]:
         raise ValueError(
             f"{path}: initialize.init_tok2vec is set, but [pretraining] is empty. Expected a "

@@ -108,7 +108,7 @@ def _search_arm(
     total = _size_of(plan)
     if tune.Tuner.can_restore(str(folder)):
         tuner = tune.Tuner.restore(
-            str(folder), trainable, resume_unfinished=True, restart_errored=True
+            str(folder), trainable, resume_unfinished=True, resume_errored=True
         )
     else:
         remove(folder)

@@ -175,6 +175,8 @@ def as_tables(plan: Plan, summary: dict[str, Any]) -> str:
         for key, groups in summary["settings"].items()
         for group in groups
     ]
+    if plan.curve:  # a best or a median over its points would say nothing
+        arms, values = [], []
     tables = [
         f"{summary['trials']} trials of `{summary['config']}`: {statuses}; one by one "
         f"{summary['trial_hours']} hours. Scores are {plan.metric} of a trial's best checkpoint.",

@@ -1,5 +1,6 @@
 """Train one set of settings of a search, from pretrained weights if the settings say so."""
 
+import gc
 import hashlib
 import io
 import json
@@ -76,6 +77,8 @@ def run_trial(
         train(nlp, Path(folder), use_gpu=gpu_id, stdout=output, stderr=output)
         if plan.final:
             best["final_score"] = score_again(plan, Path(folder) / "model-best")
+    del nlp
+    gc.collect()  # cycles keep the docs of a trial, and the next one is in the same process
     return best
 
 

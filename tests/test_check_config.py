@@ -44,6 +44,7 @@ def test_overrides_are_checked_like_keys():
     "key,value,message",
     [
         ("training.dropout", "much", "dropout"),
+        ("training.dropout", 0, r"training\.dropout 0\. Expected 0\.0"),
         ("components.textcat_multilabel.model.pooling", ["median"], "pooling"),
         ("components.textcat_multilabel.model.@architectures", "goemotions.No.v1", "No.v1"),
     ],
