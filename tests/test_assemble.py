@@ -25,6 +25,8 @@ from scripts.files import hash_of
 from scripts.train import train
 from tests.conftest import LABELS, ROOT, make_examples
 
+pytestmark = pytest.mark.slow
+
 NO_CORPUS = {f"paths.{name}": None for name in ("train", "dev", "labels")}
 ASSEMBLE, SOURCED = ROOT / "configs" / "assemble.cfg", ROOT / "configs" / "sourced.cfg"
 REAL = ROOT / "assets" / "models" / "en_core_web_sm"
@@ -207,7 +209,6 @@ def listening_emotions(emotions, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_emotions_with_a_shared_tok2vec_and_vectors_keep_their_scores(
     listening_emotions, source, tmp_path
 ):
@@ -219,7 +220,6 @@ def test_emotions_with_a_shared_tok2vec_and_vectors_keep_their_scores(
         assert before(text).cats == after(text).cats
 
 
-@pytest.mark.slow
 def test_two_pipelines_with_other_word_vectors_are_refused(
     listening_emotions, source_with_vectors, tmp_path
 ):
@@ -229,7 +229,6 @@ def test_two_pipelines_with_other_word_vectors_are_refused(
             assemble(ASSEMBLE, tmp_path / "new", overrides={**paths, "paths.vectors": vectors})
 
 
-@pytest.mark.slow
 def test_a_source_with_word_vectors_asks_for_them_and_works_with_them(
     source_with_vectors, emotions, tmp_path
 ):
@@ -348,7 +347,6 @@ def trained(source, files, tmp_path_factory) -> Path:
     return folder / "trained"
 
 
-@pytest.mark.slow
 def test_frozen_weights_are_the_same_byte_after_training_and_the_others_move(trained, source):
     for name in ("model-best", "model-last"):
         for pipe, weights in weights_of(source).items():
@@ -361,7 +359,6 @@ def test_frozen_weights_are_the_same_byte_after_training_and_the_others_move(tra
     assert linear.layers[0].get_param("W").any()  # zeros at the start
 
 
-@pytest.mark.slow
 def test_the_trained_half_learns_and_the_frozen_half_does_what_it_did(trained, source):
     before, after = spacy.load(source), spacy.load(trained / "model-last")
     assert listeners_of(after) == []
@@ -375,7 +372,6 @@ def test_the_trained_half_learns_and_the_frozen_half_does_what_it_did(trained, s
     assert [token.text for token in after("[NAME] won")] == ["[NAME]", "won"]
 
 
-@pytest.mark.slow
 def test_the_checkpoint_is_chosen_by_the_emotions_alone(trained):
     performance = srsly.read_json(trained / "model-best" / "meta.json")["performance"]
     assert performance["cats_macro_auc"] > 0
@@ -385,7 +381,6 @@ def test_the_checkpoint_is_chosen_by_the_emotions_alone(trained):
     assert all(key.startswith("cats_") for key, weight in weights.items() if weight is not None)
 
 
-@pytest.mark.slow
 def test_decisions_are_tuned_and_made_beside_the_frozen_half(trained, files, tmp_path):
     decide(trained / "model-best", files["dev.spacy"], tmp_path / "pipeline", min_support=1)
     nlp = spacy.load(tmp_path / "pipeline")
@@ -396,7 +391,6 @@ def test_decisions_are_tuned_and_made_beside_the_frozen_half(trained, files, tmp
     assert any(nlp(doc.text)._.emotions for doc in corpus.get_docs(nlp.vocab))
 
 
-@pytest.mark.slow
 def test_spacy_assemble_makes_the_same_bytes(assembled, source, emotions, tmp_path):
     for entry in ([sys.executable, "-m", "spacy"], [str(Path(sys.executable).with_name("spacy"))]):
         output = tmp_path / str(len(entry))
@@ -407,7 +401,6 @@ def test_spacy_assemble_makes_the_same_bytes(assembled, source, emotions, tmp_pa
         assert hash_of(output) == hash_of(assembled)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="needs python -m scripts.models en_core_web_sm")
 def test_the_real_pipeline_is_assembled_with_the_emotions(emotions, tmp_path):
     assemble(ASSEMBLE, tmp_path / "new", overrides=paths_of(REAL, emotions))

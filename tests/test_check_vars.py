@@ -163,6 +163,7 @@ def test_the_runner_is_recognised_by_its_command_line(command_line, expected):
     assert arguments_of(command_line) == expected
 
 
+@pytest.mark.slow
 def test_the_real_runner_prints_the_table(project):
     code, output = run(project, ".", "--vars.data=sample", "--vars.gpu_id", "0")
     assert code == 0, output
@@ -172,6 +173,7 @@ def test_the_real_runner_prints_the_table(project):
     assert ["config", "cnn", "project.yml"] in rows
 
 
+@pytest.mark.slow
 def test_the_real_runner_stops_at_what_it_would_have_ignored(project):
     code, output = run(project, ".", "--vars.data=sample", "--vars.gpu-id", "0")
     assert code == 1

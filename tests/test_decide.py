@@ -77,6 +77,7 @@ def test_thresholds_survive_bytes_and_disk(component, tmp_path):
         assert copy.global_threshold == 0.4 and copy.settings == {"method": "exact"}
 
 
+@pytest.mark.slow
 def test_decide_writes_a_pipeline_that_decides_after_loading(files, tmp_path):
     result = decide(files["model"], files["dev.spacy"], tmp_path / "pipeline", min_support=1)
     assert list(result["thresholds"]) == LABELS
@@ -87,6 +88,7 @@ def test_decide_writes_a_pipeline_that_decides_after_loading(files, tmp_path):
     assert not (files["model"] / "decide").exists()
 
 
+@pytest.mark.slow
 def test_decide_can_be_repeated_on_its_own_output(files, tmp_path):
     first = decide(files["model"], files["dev.spacy"], tmp_path / "one")
     second = decide(tmp_path / "one", files["dev.spacy"], tmp_path / "two")
@@ -94,6 +96,7 @@ def test_decide_can_be_repeated_on_its_own_output(files, tmp_path):
     assert spacy.load(tmp_path / "two").pipe_names == ["textcat_multilabel", "decide"]
 
 
+@pytest.mark.slow
 def test_a_corpus_with_other_labels_is_refused_and_the_old_pipeline_stays(files, tmp_path):
     output = tmp_path / "pipeline"
     decide(files["model"], files["dev.spacy"], output)

@@ -32,6 +32,7 @@ def test_commands_and_links_of_a_page_exist(page):
         assert (page.parent / link).exists(), link
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "page"), [("goemotions", "README.md"), ("goemotions-1k", "docs/lmao.md")]
 )

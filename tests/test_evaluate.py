@@ -22,6 +22,7 @@ def pipeline(files, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_evaluate_writes_what_scikit_learn_says_of_doc_emotions(pipeline, files, tmp_path, capsys):
     output = tmp_path / "metrics.json"
     result = evaluate(pipeline, files["dev.spacy"], output, views=files["views.json"], resamples=5)
@@ -43,6 +44,7 @@ def test_evaluate_writes_what_scikit_learn_says_of_doc_emotions(pipeline, files,
     assert "macro-F1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_decisions_kept_are_those_at_the_thresholds_per_label(pipeline, files, tmp_path):
     nlp = spacy.load(pipeline)
     nlp.get_pipe("decide").set({"joy": 0.0, "anger": 1.0, "neutral": 0.5}, 0.5)

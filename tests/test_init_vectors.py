@@ -21,6 +21,8 @@ from scripts.init_vectors import MAX_LINE, init_vectors
 from scripts.train_vectors import read_docs, train_vectors
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 TABLE = "3 2\nso 1 0\ngood 0.5 -2\n[NAME] 3 4\n"
 FLORET = "4 2 2 3 1 7 < >\n0 1 0\n1 0 1\n2 1 1\n3 2 2\n"
 
@@ -238,7 +240,6 @@ def test_only_a_pipeline_is_replaced(tmp_path):
     assert source.read_text() == TABLE
 
 
-@pytest.mark.slow
 def test_the_command_says_what_it_wrote_and_fails_with_a_sentence(tmp_path):
     done = run("init_vectors", vectors_file(tmp_path, "a.vec.gz"), tmp_path / "out")
     assert (done.returncode, "3 vectors of width 2 for 3 words" in done.stdout) == (0, True)
@@ -274,7 +275,6 @@ def test_every_source_gives_the_same_tokens(tmp_path):
         assert words == [["So", "good", "[NAME]"], ["so", "GOOD", "so", "bad"]] * 10, source
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["default", "floret"])
 def test_trained_vectors_are_the_same_each_time_and_serve_all_cases(tmp_path, mode):
     hashes = []
@@ -408,7 +408,6 @@ def test_coverage_refuses_what_it_cannot_measure(tmp_path, vectors):
         coverage(str(vectors), [corpus_file(tmp_path / "none.spacy", [])])
 
 
-@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(tmp_path, vectors):
     train = corpus_file(tmp_path / "train.spacy", ["so", "bad"])
     done = run("coverage", vectors, train, "--output", tmp_path / "report.json")

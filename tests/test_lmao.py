@@ -239,6 +239,7 @@ def test_a_pipeline_without_vectors_is_refused():
         make(spacy.blank("en").vocab)
 
 
+@pytest.mark.slow
 def test_head_takes_the_vectors_of_heads_that_a_pipeline_found(vocab, tmp_path):
     nlp = spacy.blank("en")
     parser = nlp.add_pipe("parser")

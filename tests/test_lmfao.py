@@ -11,6 +11,8 @@ from scripts.language_model import language_model
 from scripts.pretrain import pretrain
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 MODEL = "components.textcat_multilabel.model.tok2vec"
 
 

@@ -87,6 +87,7 @@ def test_groups_are_completed_and_checked():
             complete_groups(wrong, ["joy", "fear"])
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_score_and_repeat():
     rng = numpy.random.default_rng(0)
     truth = (rng.random((300, 4)) < 0.4).astype(float)

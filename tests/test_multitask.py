@@ -114,6 +114,7 @@ def test_an_evaluation_leaves_the_weights_that_are_trained(overrides):
     assert all((after[key] == before[key]).all() for key in before)
 
 
+@pytest.mark.slow
 def test_the_scale_of_the_loss_scales_its_gradient(overrides):
     found = []
     for scale in (1.0, 0.5):
@@ -129,6 +130,7 @@ def test_the_scale_of_the_loss_scales_its_gradient(overrides):
     assert found[0] == pytest.approx(2 * found[1], rel=1e-4) and found[0] > 0
 
 
+@pytest.mark.slow
 def test_the_saved_pipeline_has_no_trace_of_the_objective(overrides, tmp_path):
     train(CONFIG, tmp_path / "out", overrides=overrides)
     for name in ("model-best", "model-last"):

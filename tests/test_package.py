@@ -196,6 +196,7 @@ def test_folder_without_a_pipeline_is_refused(tmp_path):
     assert not (tmp_path / "wheel").exists()
 
 
+@pytest.mark.slow
 def test_pipeline_knows_whether_it_was_tuned(pipeline, files):
     assert is_tuned(pipeline)
     assert not is_tuned(files["model"])

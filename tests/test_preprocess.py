@@ -144,6 +144,7 @@ def test_missing_files_are_named(tmp_path):
         convert(write_data(tmp_path / "in", dev_tsv=""))
 
 
+@pytest.mark.slow
 def test_the_output_is_the_same_with_one_and_two_processes(tmp_path):
     rows = "".join(f"post number {i} is fine\t{i % 3}\t{i}\n" for i in range(2500))
     folder = write_data(tmp_path / "in", train_tsv=rows)

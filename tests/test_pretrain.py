@@ -22,6 +22,8 @@ from scripts.check_config import check_inputs
 from scripts.pretrain import Pretraining, _facts, hold_out, pretrain
 from scripts.raw_text import raw_text
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "cnn.cfg"
 MODEL = "components.textcat_multilabel.model.tok2vec"
@@ -275,7 +277,6 @@ def test_other_vectors_begin_anew(settings, weights, vectors, tmp_path):
     assert facts["vectors_sha256"] != first["vectors_sha256"]
 
 
-@pytest.mark.slow
 def test_options_that_come_through_the_project_runner_have_no_dashes(settings, tmp_path):
     command = [sys.executable, "-m", "scripts.pretrain", str(CONFIG), str(tmp_path / "out")]
     for key, value in {**settings, "pretraining.max_epochs": 1}.items():

@@ -237,6 +237,7 @@ def outputs_of(name: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_second_run_skips_everything_but_check_vars(finished):
     assert steps_run(finished) == ["check_vars"]
 
@@ -247,6 +248,7 @@ def test_compiled_plugins_do_not_cause_a_re_run(finished):
     assert steps_run(finished) == ["check_vars"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
@@ -271,6 +273,7 @@ def test_a_change_re_runs_exactly_what_depends_on_it(finished, changed, expected
     assert steps_run(finished) == ["check_vars", *expected]
 
 
+@pytest.mark.slow
 def test_another_seed_trains_again_and_keeps_the_corpus(finished):
     assert steps_run(finished, **{"vars.seed": 1}) == ["check_vars", *AFTER_TRAIN]
 

@@ -165,6 +165,7 @@ def test_a_setting_that_the_config_does_not_know_is_refused_before_any_trial(raw
         check_plan(file, read_plan(file))
 
 
+@pytest.mark.slow
 def test_a_trial_reports_each_evaluation_and_scores_its_best_again(raw, tmp_path, monkeypatch):
     plan, reports = read_plan(write(raw, tmp_path / "a.yml")), []
     (tmp_path / "work").mkdir()
@@ -205,12 +206,14 @@ def test_trials_share_one_pretraining_and_start_from_the_epoch_they_ask_for(
     assert len([path for path in (tmp_path / "pretrained").iterdir() if path.is_dir()]) == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_another_score_chose_is_not_scored_again(raw, tmp_path):
     file = write({**raw, "metric": "cats_micro_f"}, tmp_path / "a.yml")
     with pytest.raises(ValueError, match=r"chosen by cats_macro_auc .* metric is cats_micro_f"):
         check_plan(file, read_plan(file))
 
 
+@pytest.mark.slow
 def test_pretraining_of_every_trial_can_stand_in_the_overrides(raw, tmp_path, monkeypatch):
     del raw["arms"], raw["settings"][ARMS]
     raw["overrides"][ARMS] = 1
@@ -224,6 +227,7 @@ def test_pretraining_of_every_trial_can_stand_in_the_overrides(raw, tmp_path, mo
     assert seen[0]["initialize.init_tok2vec"].endswith("model1.bin")
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_not_scored_is_refused_with_those_that_are(raw, tmp_path):
     plan = read_plan(write({**raw, "metric": "acc"}, tmp_path / "a.yml"))
     with pytest.raises(ValueError, match=r"metric 'acc'.*cats_macro_auc"):
@@ -362,6 +366,7 @@ def test_more_than_the_machine_has_is_refused(raw, tmp_path):
         search(file, tmp_path / "out", state=tmp_path / "state", gpus=1)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_an_error(raw, tmp_path, monkeypatch):
     def fail(**options):
         assert options["address"] == "10.0.0.9:6379" and "num_cpus" not in options

@@ -180,6 +180,7 @@ def test_a_vocabulary_is_replaced_but_not_under_docs_in_use(folder, labels):
     assert all(string in last.strings for string in strings)
 
 
+@pytest.mark.slow
 def test_a_vocabulary_goes_with_its_last_doc(folder, labels):
     def alive() -> int:
         return sum(type(found) is Vocab for found in gc.get_objects())
@@ -326,6 +327,7 @@ def config_of(**overrides) -> Config:
     return load_config(CONFIG, overrides={**SMALL, **changes, **overrides})
 
 
+@pytest.mark.slow
 def test_the_config_streams_with_all_labels_in_file_order_and_starts_over_at_the_end():
     config = config_of(**{"corpora.train.limit": 20, "training.batcher.size": 8})
     nlp = init_nlp(config)
@@ -511,6 +513,7 @@ def test_my_stream_refuses_labels_that_are_empty_or_there_twice(tmp_path, text):
         list(create_my_stream(tmp_path, 100)(spacy.blank("en")))
 
 
+@pytest.mark.slow
 def test_stream_trains_exactly_what_cnn_trains():
     configs = [load_config(ROOT / "configs" / f"{name}.cfg") for name in ("cnn", "stream")]
     cnn, stream = (load_model_from_config(x, auto_fill=True).config.interpolate() for x in configs)

@@ -20,6 +20,7 @@ def finished(files, tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_summary_gives_scores_places_and_three_readings(finished):
     folder, result = finished
     text = summarise(folder / "pipeline", folder / "m.json")

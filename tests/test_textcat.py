@@ -66,6 +66,7 @@ def test_empty_docs_teach_nothing():
     assert_allclose(gradients[0], gradients[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_by_heart_and_reloads(nlp, tmp_path):
     trained = make_nlp(steps=60)
     examples = make_examples(trained)

@@ -31,6 +31,7 @@ def test_exact_macro_thresholds_are_the_best_of_all(seed):
         assert found == pytest.approx(max(every))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_exact_micro_thresholds_are_the_best_of_all_combinations(seed):
     scores, truth = random_case(seed, docs=10, digits=1)

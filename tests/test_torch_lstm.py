@@ -226,6 +226,7 @@ def test_weights_are_safetensors_and_nothing_is_pickled(trained):
     assert b"ctorch" not in data
 
 
+@pytest.mark.slow
 def test_a_trained_pipeline_takes_a_new_label_and_learns_it(tmp_path):
     nlp = make(steps=20)
     before = scores_of(nlp, TEXTS)
@@ -329,6 +330,7 @@ def test_the_config_gives_the_model_words_beyond_the_ten_that_initialize_sees(ov
     assert "bike" not in model_of(nlp).attrs["vocabulary"]  # once, and min_freq is 2
 
 
+@pytest.mark.slow
 def test_the_config_trains_and_the_result_loads_in_a_moved_folder(overrides, tmp_path):
     spacy_train(CONFIG, tmp_path / "out", overrides=overrides)
     shutil.move(tmp_path / "out" / "model-last", tmp_path / "moved")

@@ -132,6 +132,7 @@ def test_bad_overrides_are_refused_before_anything_is_touched(tmp_path, override
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

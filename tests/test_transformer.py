@@ -47,6 +47,7 @@ def weights_of(nlp: Language) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in state.items()}
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(tiny):
     nlp = make_nlp(tiny)
     examples = make_examples(nlp)
@@ -161,6 +162,7 @@ def test_scores_do_not_depend_on_the_batch(tiny):
     assert set(together[len(ROWS)].values()) == {0.0}
 
 
+@pytest.mark.slow
 def test_empty_texts_in_training_teach_nothing_and_break_nothing(tiny):
     nlp = make_nlp(tiny)
     before = nlp.get_pipe("textcat_multilabel").model.to_bytes()
