@@ -1,6 +1,7 @@
 """Connect to a Ray cluster, or start one for a single command."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,11 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a stopped trial saves its model, then goes
 }
+LOCAL = {
+    "RAY_AUTH_MODE": "token",  # other users of this machine can reach its ports
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # everywhere: listen on 127.0.0.1 only
+    "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+}
 STORE = 256 * 2**20  # bytes that processes share; ours share none
 
 
@@ -30,15 +36,16 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     """
     os.environ.update(QUIET)
     own: dict[str, Any] = {}
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to other users
+    local = LOCAL if address == "local" else {}
+    os.environ.update(local)
+    if local:
         cpus = concurrent * int(resources["cpu"])
         own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
     import ray
 
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = {name: str(int(resources["cpu"])) for name in names}
-    environment = {"env_vars": {**QUIET, **threads, "PYTHONPATH": os.getcwd()}}
+    environment = {"env_vars": {**QUIET, **local, **threads, "PYTHONPATH": os.getcwd()}}
     options = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": environment}
     try:
         ray.init(address=address, **options, **own)

@@ -1,11 +1,13 @@
 """Train a config with several workers on Ray, each on a share of every batch."""
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,14 +119,13 @@ def _fit(
 ) -> None:
     """Run the workers, and raise ValueError with the reason if they gave up."""
     from ray import train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     settings = {"config": config, "work": work, "overrides": overrides, "gpu_id": 0 if gpu else -1}
     remove(work / "ray")
-    trainer = TorchTrainer(
-        _run,
+    trainer = DataParallelTrainer(  # not TorchTrainer: it shows each worker the GPUs of all
+        partial(_run, Path.cwd()),
         train_loop_config=settings,
-        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cores}
         ),
@@ -149,16 +150,31 @@ def _fit(
         raise ValueError(failure)
 
 
-def _run(settings: dict[str, Any]) -> None:
+def _run(project: Path, settings: dict[str, Any]) -> None:
     """Be one worker, in a process of Ray's."""
+    from ray.train import get_context
+    from ray.train.collective import broadcast_from_rank_zero
+    from ray.util import get_node_ip_address
+
+    from scripts.exchange import process_group
     from scripts.train_worker import Worker
 
+    os.chdir(project)
+    me = get_context()
+    group = process_group(
+        me.get_world_rank(),
+        me.get_world_size(),
+        get_node_ip_address(),
+        broadcast_from_rank_zero,
+        "gloo" if settings["gpu_id"] < 0 else "nccl",
+    )
     log, note = settings["work"] / LOG, settings["work"] / ERROR
     if note.exists():
         return  # trying again will not help
     with log.open("a", encoding="utf8", buffering=1) as stream:
         try:
-            Worker(**settings).train(stream, stream)
+            with group:
+                Worker(**settings).train(stream, stream)
         except RuntimeError:  # among them that another worker is gone: Ray tries again
             raise
         except Exception as error:

@@ -38,6 +38,9 @@ from scripts.training_state import (
     parameters_of,
     random_from_list,
     random_to_list,
+    scalers_from_list,
+    scalers_of,
+    scalers_to_list,
     weights_from_dict,
     weights_to_dict,
 )
@@ -83,8 +86,9 @@ class Worker:
         self.own_random = random_to_list()
         if self.exchange:
             self.exchange.copy_weights()
+            random_from_list(_gather(random_to_list())[0])  # without a seed they differ
             if self.rank:  # other dropout than the first worker
-                self.own_random = _random_of(f"{full['training']['seed']} {self.rank}")
+                self.own_random = _random_of(self.rank)
 
     def train(self, stdout: IO, stderr: IO) -> None:
         """Train to the end, from the last evaluation of an earlier process if there was one.
@@ -281,6 +285,7 @@ class Worker:
             "pools": [pools for *_, pools in everyone],
             "weights": weights_to_dict(self.parameters),
             "optimizer": optimizer_to_dict(self.optimizer, self.parameters),
+            "scalers": scalers_to_list(scalers_of(self.parameters)),
         }
         with replacing(self.work / STATE) as temporary:
             srsly.write_msgpack(temporary, state)
@@ -305,6 +310,7 @@ class Worker:
             )
         weights_from_dict(self.parameters, state["weights"])
         optimizer_from_dict(self.optimizer, self.parameters, state["optimizer"], state["step"] + 1)
+        scalers_from_list(scalers_of(self.parameters), state["scalers"])
         for mask, pool in zip(self.masks, state["pools"][self.rank], strict=True):
             mask.pool = numpy.array(pool)
         self.own_random = state["random"][self.rank][1]
@@ -318,11 +324,10 @@ def _gather(value: Any) -> list[Any]:
     return values
 
 
-def _random_of(seed: str) -> list[Any]:
-    """Return a state of random numbers, without moving those in use."""
+def _random_of(rank: int) -> list[Any]:
+    """Return random numbers of a worker's own, without moving those in use."""
     before = random_to_list()
-    numbers = random.Random(seed)
-    fix_random_seed(numbers.getrandbits(32))
+    fix_random_seed(random.Random(f"{random.random()} {rank}").getrandbits(32))
     state = random_to_list()
     random_from_list(before)
     return state

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import torch
-from thinc.api import Model, Optimizer, PyTorchShim
+from thinc.api import Model, Optimizer, PyTorchGradScaler, PyTorchShim
 from thinc.types import FloatsXd
 from thinc.util import to_numpy, torch2xp, xp2torch
 
@@ -75,6 +75,29 @@ def _parameters_of_node(where: str, node: Model) -> Iterator[Parameter]:
         if isinstance(shim, PyTorchShim):
             for name, weight in shim._model.named_parameters():
                 yield Parameter(f"{where}/{number}/{name}", (shim.id, name), node, weight)
+
+
+def scalers_of(parameters: list[Parameter]) -> list[PyTorchGradScaler]:
+    """Return what scales the gradients of PyTorch layers in mixed precision, each once."""
+    shims = {
+        shim.id: shim
+        for parameter in parameters
+        for shim in parameter.node.shims
+        if isinstance(shim, PyTorchShim)
+    }
+    return [shim._grad_scaler for shim in shims.values()]
+
+
+def scalers_to_list(scalers: list[PyTorchGradScaler]) -> list[list[float]]:
+    """Return the scale of each and the steps since it changed."""
+    return [[float(one._scale), int(one._growth_tracker)] for one in scalers]
+
+
+def scalers_from_list(scalers: list[PyTorchGradScaler], state: list[list[float]]) -> None:
+    """Take what `scalers_to_list` returned."""
+    for scaler, (scale, steps) in zip(scalers, state, strict=True):
+        scaler._scale.fill_(scale)
+        scaler._growth_tracker.fill_(steps)
 
 
 def digest_of(parameters: list[Parameter]) -> str:
