@@ -4,6 +4,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from timeit import default_timer
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from spacy.training.loop import (
     update_meta,
 )
 from spacy.util import load_config, registry, resolve_dot_names
-from thinc.api import constant, fix_random_seed, set_gpu_allocator
+from thinc.api import constant, fix_random_seed, set_dropout_rate, set_gpu_allocator
 
 import plugins  # noqa: F401  registers what the configs name
 from scripts.exchange import Exchange
@@ -122,9 +123,12 @@ class Worker:
         state = state or {"step": -1, "results": [], "words": 0, "seconds": 0.0}
         dropouts = constant(T["dropout"]) if isinstance(T["dropout"], float) else T["dropout"]
         done = state["step"] + 1
-        for _ in range(done):
-            next(dropouts)
+        for dropout in islice(dropouts, done):
+            for _, component in self.trained:  # the layers are saved with it
+                set_dropout_rate(component.model, dropout)
         results = [tuple(result) for result in state["results"]]
+        if results and self._is_over(state["step"], results):
+            return
         words, losses = state["words"], {}
         start = default_timer() - state["seconds"]
         evaluate = self._evaluation()
@@ -159,11 +163,13 @@ class Worker:
             )
             if is_best is not None:
                 losses = {}
-            best_step = -max((score, -number) for score, number in results)[1]
-            if T["patience"] and step - best_step >= T["patience"]:
+            if self._is_over(step, results):
                 return
-            if T["max_steps"] and step >= T["max_steps"]:
-                return
+
+    def _is_over(self, step: int, results: list[tuple[float, int]]) -> bool:
+        best_step = -max((score, -number) for score, number in results)[1]
+        patience, max_steps = self.T["patience"], self.T["max_steps"]
+        return 0 < patience <= step - best_step or 0 < max_steps <= step
 
     def batches(self, state: dict[str, Any]) -> Iterator[tuple[int, list[Example]]]:
         """Yield epoch and batch as spaCy does, after those that an earlier process has done."""
@@ -279,6 +285,7 @@ class Worker:
             "step": info["step"],
             "results": info["checkpoints"],
             "words": info["words"],
+            "performance": self.nlp.meta["performance"],
             "seconds": info["seconds"],
             "epochs": self.epochs,
             "random": [numbers for numbers, *_ in everyone],
@@ -313,6 +320,7 @@ class Worker:
         scalers_from_list(scalers_of(self.parameters), state["scalers"])
         for mask, pool in zip(self.masks, state["pools"][self.rank], strict=True):
             mask.pool = numpy.array(pool)
+        self.nlp.meta["performance"] = state["performance"]
         self.own_random = state["random"][self.rank][1]
         return state
 

@@ -1,24 +1,39 @@
 """Parallel training: the same as `spacy train`, the same on all workers, the same after a kill."""
 
+import contextlib
+import errno
 import io
+import json
 import os
+import subprocess
+import sys
+import time
 from filecmp import dircmp
 from pathlib import Path
 
 import numpy
+import psutil
 import pytest
 import spacy
 import srsly
+import torch
 import torch.multiprocessing as mp
 from spacy.cli.train import train as spacy_train
 from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.util import registry
-from thinc.api import Config
+from thinc.api import Config, PyTorchWrapper
 
-from scripts.exchange import process_group
+from scripts import exchange as exchange_module
+from scripts.exchange import Exchange, process_group
 from scripts.train_worker import Worker
-from scripts.training_state import digest_of
+from scripts.training_state import (
+    digest_of,
+    parameters_of,
+    scalers_from_list,
+    scalers_to_list,
+    weights_to_dict,
+)
 from tests.conftest import ROOT
 from tests.tiny_transformer import save_tiny_transformer
 
@@ -177,12 +192,14 @@ def be_one(rank: int, workers: int, recipe: tuple[Path, dict], folder: Path) -> 
         for _ in worker.steps():
             digests.append(digest_of(worker.parameters))
     srsly.write_json(folder / f"digests-{rank}.json", digests)
-    weights = {parameter.name: parameter.get() for parameter in worker.parameters}
+    weights = weights_to_dict(worker.parameters)
     numpy.savez(folder / f"weights-{rank}.npz", **weights)
+    with worker.nlp.use_params(worker.optimizer.averages):
+        numpy.savez(folder / f"averages-{rank}.npz", **weights_to_dict(worker.parameters))
 
 
-def assert_same_files(one: Path, other: Path) -> None:
-    compared = dircmp(one, other)
+def assert_same_files(one: Path, other: Path, ignore: list[str] | None = None) -> None:
+    compared = dircmp(one, other, ignore)
     assert not compared.left_only and not compared.right_only, (one, other)
     for name in compared.common_files:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
@@ -265,3 +282,204 @@ def test_a_killed_training_goes_on_to_the_same_model(name, step, tmp_path, monke
     assert digest_of(again.parameters) == digest_of(whole.parameters)
     for name in ("model-best", "model-last"):
         assert_same_files(tmp_path / "whole" / name, tmp_path / "killed" / name)
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_its_very_end_is_only_finished(cnn, tmp_path, monkeypatch):
+    whole = train_here(cnn, tmp_path / "whole")
+    save = Worker._save_pipeline
+
+    def killed(self, is_best=None):
+        if is_best is None:
+            raise Killed
+        save(self, is_best)
+
+    monkeypatch.setattr(Worker, "_save_pipeline", killed)
+    with pytest.raises(Killed):
+        train_here(cnn, tmp_path / "killed")
+    monkeypatch.setattr(Worker, "_save_pipeline", save)
+    again = train_here(cnn, tmp_path / "killed")
+    assert digest_of(again.parameters) == digest_of(whole.parameters)
+    assert_same_files(tmp_path / "whole" / "model-last", tmp_path / "killed" / "model-last")
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_state_before_it(cnn, tmp_path, monkeypatch):
+    whole = train_here(cnn, tmp_path / "whole")
+    write, calls = srsly.write_msgpack, []
+
+    def full(path, data):
+        is_state = "state" in Path(path).name
+        calls.extend([path] * is_state)
+        if is_state and len(calls) == 3:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(srsly, "write_msgpack", full)
+    with pytest.raises(OSError, match="No space left"):
+        train_here(cnn, tmp_path / "full")
+    assert srsly.read_msgpack(tmp_path / "full" / "state.msgpack")["step"] == 4
+    again = train_here(cnn, tmp_path / "full")
+    assert digest_of(again.parameters) == digest_of(whole.parameters)
+
+
+def test_an_overflow_on_one_worker_is_one_on_all(monkeypatch):
+    model = PyTorchWrapper(torch.nn.Linear(2, 1))
+    scaler = model.shims[0]._grad_scaler
+    exchange = Exchange(parameters_of([("model", model)]))
+    monkeypatch.setattr(exchange_module.dist, "all_reduce", lambda buffer: buffer.add_(0))
+    exchange.sum_gradients()
+    assert not scaler.found_inf
+
+    def other_overflows(buffer):
+        buffer[-1] += 1
+
+    monkeypatch.setattr(exchange_module.dist, "all_reduce", other_overflows)
+    exchange.sum_gradients()
+    assert scaler.found_inf
+    scaler._scale.fill_(8.0)
+    state = scalers_to_list([scaler])
+    other = PyTorchWrapper(torch.nn.Linear(2, 1)).shims[0]._grad_scaler
+    scalers_from_list([other], state)
+    assert float(other._scale) == 8.0
+
+
+def fail_on_one(rank: int, workers: int, recipe: tuple[Path, dict], folder: Path) -> None:
+    """Be a worker that fails, or the one that has to notice it."""
+    with pytest.raises(RuntimeError if rank == 0 else ZeroDivisionError):
+        update, steps = Worker._update, []
+
+        def fails(self, *args):
+            steps.append(1)
+            if rank == 1 and len(steps) == 5:
+                raise ZeroDivisionError
+            update(self, *args)
+
+        Worker._update = fails
+        be_one(rank, workers, recipe, folder)
+    (folder / f"noticed-{rank}").touch()
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_does_not_leave_the_others_waiting(cnn, tmp_path):
+    mp.spawn(fail_on_one, (2, cnn, tmp_path), nprocs=2)
+    assert (tmp_path / "noticed-0").exists() and (tmp_path / "noticed-1").exists()
+
+
+LONG = {"training.max_steps": 300, "training.eval_frequency": 30, "training.patience": 0}
+
+
+def start_on_ray(recipe: tuple[Path, dict], output: Path, *more: str) -> subprocess.Popen:
+    """Start the command with two workers."""
+    config, overrides = recipe
+    options = [part for key, value in overrides.items() for part in (f"--{key}", as_text(value))]
+    command = [sys.executable, "-m", "scripts.train_parallel", config, output, "--workers", "2"]
+    return subprocess.Popen(
+        [*map(str, command), *more, *options],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def as_text(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def processes_of(started: subprocess.Popen) -> list[psutil.Process]:
+    """Return all that the command has started."""
+    return psutil.Process(started.pid).children(recursive=True)
+
+
+def wait_for_state(output: Path, started: subprocess.Popen) -> None:
+    """Wait until the training on Ray has been evaluated twice."""
+    log = output.with_name(f".{output.name}.partial") / "log.txt"
+    while not log.exists() or len(log.read_text().splitlines()) < 4:
+        assert started.poll() is None, started.stdout.read()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(cnn, tmp_path_factory) -> tuple[Path, set[str]]:
+    """A training of two workers on Ray, and the addresses that listened meanwhile."""
+    output, addresses = tmp_path_factory.mktemp("ray") / "whole", set()
+    started = start_on_ray((cnn[0], {**cnn[1], **LONG}), output)
+    while started.poll() is None:
+        for process in processes_of(started):
+            with contextlib.suppress(psutil.Error):
+                sockets = process.net_connections("inet")
+                addresses |= {one.laddr.ip for one in sockets if one.status == "LISTEN"}
+        time.sleep(0.2)
+    assert started.returncode == 0, started.stdout.read()
+    return output, addresses
+
+
+@pytest.mark.slow
+def test_training_on_ray_is_that_of_two_plain_processes(uninterrupted, cnn, tmp_path):
+    recipe = (cnn[0], {**cnn[1], **LONG})
+    mp.spawn(be_one, (2, recipe, tmp_path), nprocs=2)
+    expected = numpy.load(tmp_path / "averages-0.npz")
+    nlp = spacy.load(uninterrupted[0] / "model-last")
+    found = parameters_of([("textcat_multilabel", nlp.get_pipe("textcat_multilabel").model)])
+    assert len(found) == len(expected.files) > 5
+    for parameter in found:
+        numpy.testing.assert_array_equal(parameter.get(), expected[parameter.name])
+    facts = srsly.read_json(uninterrupted[0] / "training.json")
+    assert facts["workers"] == 2 and facts["overrides"]["training.max_steps"] == 300
+
+
+@pytest.mark.slow
+def test_nothing_listens_to_other_machines(uninterrupted):
+    assert {ip.removeprefix("::ffff:") for ip in uninterrupted[1]} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_the_model_is_the_same(uninterrupted, cnn, tmp_path):
+    started = start_on_ray((cnn[0], {**cnn[1], **LONG}), tmp_path / "out")
+    wait_for_state(tmp_path / "out", started)
+    workers = [p for p in processes_of(started) if "RayTrainWorker" in " ".join(p.cmdline())]
+    assert len(workers) == 2
+    workers[1].kill()
+    said = started.communicate()[0]
+    assert started.returncode == 0, said
+    for name in ("model-best", "model-last"):
+        assert_same_files(uninterrupted[0] / name, tmp_path / "out" / name, ["training.json"])
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_worker_and_is_gone_on_with(uninterrupted, cnn, tmp_path):
+    recipe, output = (cnn[0], {**cnn[1], **LONG}), tmp_path / "out"
+    started = start_on_ray(recipe, output)
+    wait_for_state(output, started)
+    # Two small ones of Ray's own, which only watch, go after a minute.
+    others = [one for one in processes_of(started) if "Agent" not in " ".join(one.cmdline())]
+    assert len(others) > 4
+    started.kill()
+    started.wait()
+    assert not psutil.wait_procs(others, timeout=60)[1]
+    assert not output.exists()
+    refused = start_on_ray(recipe, output)
+    assert "--resume" in refused.communicate()[0] and refused.returncode == 1
+    again = start_on_ray(recipe, output, "--resume")
+    said = again.communicate()[0]
+    assert again.returncode == 0, said
+    for name in ("model-best", "model-last"):
+        assert_same_files(uninterrupted[0] / name, output / name, ["training.json"])
+
+
+@pytest.mark.slow
+def test_a_bad_post_in_a_stream_is_named_and_the_earlier_model_stays(stream, tmp_path):
+    config, overrides = stream
+    path, output = tmp_path / "posts.jsonl", tmp_path / "out"
+    rows = list(srsly.read_jsonl(overrides["paths.train"]))
+    srsly.write_jsonl(path, [*rows, {"text": "bad", "labels": ["hunger"]}])
+    output.mkdir()
+    (output / "training.json").write_text("{}")
+    started = start_on_ray((config, {**overrides, "paths.train": str(path)}), output)
+    said = " ".join(started.communicate()[0].split())
+    assert started.returncode == 1
+    assert f"line {len(rows) + 1}: label 'hunger'. Expected one of the labels file." in said
+    assert "Traceback" not in said
+    assert (output / "training.json").read_text() == "{}"
