@@ -1,9 +1,11 @@
 """Connect to a Ray cluster, or start one for a single command."""
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 QUIET = {
@@ -22,6 +24,7 @@ LOCAL = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # everywhere: listen on 127.0.0.1 only
     "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
 }
+TOKEN = Path.home() / ".ray" / "auth_token"
 STORE = 256 * 2**20  # bytes that processes share; ours share none
 
 
@@ -38,7 +41,9 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     own: dict[str, Any] = {}
     local = LOCAL if address == "local" else {}
     os.environ.update(local)
-    if local:
+    if not local:
+        _check_address(address)
+    else:
         cpus = concurrent * int(resources["cpu"])
         own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
     import ray
@@ -50,7 +55,8 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     try:
         ray.init(address=address, **options, **own)
     except ConnectionError as error:
-        raise ValueError(f"No Ray cluster at {address}: {error}") from error
+        expected = f"Expected a running one, and its token in {TOKEN}"
+        raise ValueError(f"No Ray cluster at {address}: {error}. {expected}.") from error
     try:
         there = ray.cluster_resources()
         for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
@@ -60,3 +66,15 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nobody answers: Ray would try for minutes."""
+    if TOKEN.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    host, _, port = address.rpartition(":")
+    try:
+        if port.isdigit():
+            socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise ValueError(f"No Ray cluster at {address}: {error}.") from error

@@ -93,14 +93,15 @@ def _facts(config: Path, overrides: dict[str, Any], workers: int, gpu: bool) -> 
 
 def _prepare(work: Path, facts: dict[str, Any], resume: bool) -> None:
     """Make the folder of a training, or see that the one there is the same training."""
-    there = (work / FACTS).exists()
-    if there and not resume:
+    if resume and not (work / FACTS).exists():
+        raise ValueError(f"{work}: no training to go on with. Expected none of --resume.")
+    if not (work / STATE).exists():
+        remove(work)  # of a training that had learned nothing yet
+    elif not resume:
         raise ValueError(
             f"{work}: a training that did not end. Go on with it (--resume), or delete the folder."
         )
-    if resume and not there:
-        raise ValueError(f"{work}: no training to go on with. Expected none of --resume.")
-    if there:
+    else:
         before = json.loads((work / FACTS).read_text(encoding="utf8"))
         changed = [key for key, value in facts.items() if before.get(key) != value]
         if changed:
