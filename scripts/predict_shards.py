@@ -1,0 +1,213 @@
+"""Predict a folder of JSONL on Ray Data, file by file: each output appears once, and whole."""
+
+import gzip
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from spacy.util import minibatch
+from tqdm import tqdm
+from wasabi import msg
+
+from scripts.evaluate import stored_thresholds
+from scripts.files import hash_of, replacing
+from scripts.init_vectors import read_lines
+from scripts.on_ray import connected
+from scripts.scores import load_pipeline
+from scripts.train_vectors import text_of
+
+KINDS = (".jsonl", ".jsonl.gz")
+DONE = "manifest.ndjson"
+ZONE = 2000  # rows after which the vocabulary forgets new words
+DIGITS = 5
+
+
+def predict_shards(
+    model: Path,
+    source: Path,
+    output: Path,
+    *,
+    workers: int = 2,
+    cores: int = 1,
+    gpu: bool = False,
+    address: str = "local",
+) -> dict[str, Any]:
+    """Add what a pipeline decides to each row of many files.
+
+    model: Pipeline with tuned thresholds.
+    source: Folder of .jsonl and .jsonl.gz, searched to its depths; each row has "text".
+    output: Folder. Each file gets one of the same name, whose rows have "emotions" (highest score
+        first) and "scores" too. Run again, it does the files that are not there, or whose input has
+        changed; manifest.ndjson says which are.
+    workers: Processes, each with the pipeline, each at a file of its own.
+    cores: CPU cores of each.
+    gpu: Give each worker a GPU.
+    address: Of a Ray cluster, whose machines see all folders under the same path.
+    RETURNS: files and posts predicted now, files done before, seconds.
+    RAISES ValueError: No files, another pipeline than before, bad rows; names file and line. The
+        other files are done nevertheless.
+    """
+    files = _files_of(source, output)
+    stored_thresholds(load_pipeline(model), model)  # before workers stumble over it
+    pipeline = {"model": model.as_posix(), "model_sha256": hash_of(model)}
+    done = _done(output, pipeline["model_sha256"])
+    todo = [name for name in files if not _is_done(name, source, output, done)]
+    start = time.perf_counter()
+    counts = {"files": 0, "posts": 0, "files_before": len(files) - len(todo)}
+    problems = []
+    if todo:
+        output.mkdir(parents=True, exist_ok=True)
+        resources = {"cpu": cores, "gpu": int(gpu)}
+        with connected(address, workers, resources), (output / DONE).open("a") as log:
+            rows = _run(todo, workers, cores, gpu, (Path.cwd(), model, source, output))
+            for row in tqdm(rows, total=len(todo), unit=" files"):
+                if row["error"]:
+                    problems.append(row["error"])
+                    continue
+                _note(log, {key: row[key] for key in ("file", "sha256", "posts")} | pipeline)
+                counts["files"] += 1
+                counts["posts"] += row["posts"]
+    if problems:
+        done_now = f"{counts['files']} of {len(todo)} files were predicted."
+        raise ValueError("\n".join([*sorted(problems)[:10], done_now]))
+    return counts | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def _files_of(source: Path, output: Path) -> list[str]:
+    if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
+        raise ValueError(f"{output} is in {source}. Expected a folder elsewhere.")
+    found = sorted(path for path in source.rglob("*") if path.name.endswith(KINDS))
+    if not found:
+        raise ValueError(f"{source}: no {' or '.join(KINDS)}. Expected at least one.")
+    return [path.relative_to(source).as_posix() for path in found]
+
+
+def _done(output: Path, model: str) -> dict[str, dict[str, Any]]:
+    """Return what earlier runs noted, by file."""
+    done: dict[str, dict[str, Any]] = {}
+    path = output / DONE
+    for line in path.read_text(encoding="utf8").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # killed while it was written
+        if row["model_sha256"] != model:
+            raise ValueError(f"{output}: predictions of {row['model']}. Expected a new folder.")
+        done[row["file"]] = row
+    return done
+
+
+def _is_done(name: str, source: Path, output: Path, done: dict[str, dict[str, Any]]) -> bool:
+    there = name in done and (output / name).exists()
+    return there and done[name]["sha256"] == hash_of(source / name)
+
+
+def _note(log: IO[str], row: dict[str, Any]) -> None:
+    log.write(json.dumps(row) + "\n")
+    log.flush()
+    os.fsync(log.fileno())
+
+
+def _run(
+    files: list[str], workers: int, cores: int, gpu: bool, places: tuple[Path, ...]
+) -> Iterator[dict[str, Any]]:
+    """Yield file, posts, sha256 and error of each file, as they are done."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    items = ray.data.from_items([{"file": name} for name in files], override_num_blocks=len(files))
+    results = items.map(
+        Predictor,
+        fn_constructor_args=(*places, 0 if gpu else -1),
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(files))),
+        num_cpus=cores,
+        num_gpus=int(gpu),
+    )
+    yield from results.iter_rows()
+
+
+class Predictor:
+    """A worker: loads the pipeline once, then predicts file after file."""
+
+    def __init__(self, project: Path, model: Path, source: Path, output: Path, gpu_id: int):
+        """Load the pipeline.
+
+        project: Folder that the other paths start from.
+        """
+        os.chdir(project)
+        self.nlp = load_pipeline(model, gpu_id)
+        self.source, self.output = source, output
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Predict a file; what is wrong with it is returned, so that the others go on."""
+        try:
+            posts = self.predict(self.source / row["file"], self.output / row["file"])
+            found = {"posts": posts, "sha256": hash_of(self.source / row["file"]), "error": ""}
+        except (ValueError, OSError) as error:
+            found = {"posts": 0, "sha256": "", "error": str(error)}
+        return {"file": row["file"], **found}
+
+    def predict(self, source: Path, target: Path) -> int:
+        """Predict the rows of a file in memory that does not grow with it."""
+        count = 0
+        with replacing(target) as temporary, _opened(temporary, target.suffix) as file:
+            for rows in minibatch(_rows(source, self.nlp.max_length), ZONE):
+                with self.nlp.memory_zone():
+                    docs = self.nlp.pipe([row["text"] for row in rows])
+                    for row, doc in zip(rows, docs, strict=True):
+                        scores = {name: round(score, DIGITS) for name, score in doc.cats.items()}
+                        row |= {"emotions": doc._.emotions, "scores": scores}
+                        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                count += len(rows)
+        return count
+
+
+def _rows(path: Path, longest: int) -> Iterator[dict[str, Any]]:
+    for number, line in read_lines(path):
+        where = f"{path}, line {number}"
+        length = len(text_of(line, ".jsonl", where))
+        if length > longest:
+            raise ValueError(f"{where}: {length} characters. Expected at most {longest}.")
+        yield json.loads(line)
+
+
+@contextmanager
+def _opened(path: Path, suffix: str) -> Iterator[IO[bytes]]:
+    with path.open("wb") as plain:
+        if suffix != ".gz":
+            yield plain
+            return
+        with gzip.GzipFile("", "wb", 6, plain, 0) as packed:  # no time: same rows, same file
+            yield packed
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="Pipeline with tuned thresholds", exists=True)],
+    source: Annotated[Path, typer.Argument(help="Folder of .jsonl(.gz)", exists=True)],
+    output: Annotated[Path, typer.Argument(help="Folder for the same files with emotions")],
+    workers: Annotated[int, typer.Option(help="Processes", min=1)] = 2,
+    cores: Annotated[int, typer.Option(help="CPU cores per worker", min=1)] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu", help="A GPU for each worker")] = False,
+    address: Annotated[str, typer.Option(help="Of a Ray cluster; auto finds it")] = "local",
+) -> None:
+    """Predict many files on several cores or machines; run it again after a kill."""
+    try:
+        found = predict_shards(
+            model, source, output, workers=workers, cores=cores, gpu=gpu, address=address
+        )
+    except ValueError as error:
+        msg.fail("Cannot predict all of it", str(error), exits=1)
+    posts = f"{found['posts']:,} posts of {found['files']} files in {found['seconds']:.0f} s"
+    msg.good(f"{posts}, {found['files_before']} files done before: {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
