@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import srsly
 import typer
 from wasabi import msg
-from weasel.util import load_project_config
+from weasel.util import get_hash, load_project_config
 
 from scripts.files import replacing
 
 PROJECT, STAGES, WORKFLOW = "project.yml", "dvc.yaml", "dvc"
 INSTALL = 'pip install "dvc[s3]==3.67.1"'
-FIRST = "# Written by `python -m scripts.dvc`. Change project.yml and run that again.\n"
-HEADER = FIRST + "# Never run `spacy project dvc`: it deletes this file and then fails.\n"
+HEADER = """\
+# Written by `python -m scripts.dvc`; change project.yml and run that again.
+# `spacy project dvc` deletes this file once project.yml has changed: never use it.
+"""
 VAR = re.compile(r"\$\{vars\.(\w+)\}")
 SHELL = set("`;|&<>$!*?[(){}#~")  # of a line of project.yml, which runs without one
 TRAINING = "training/${vars.data}/${vars.config}"
@@ -78,13 +80,15 @@ def write_stages(project: Path, output: Path) -> list[str]:
 
     project: Folder of project.yml.
     output: File to write; one written earlier is replaced.
-    RAISES ValueError: project.yml cannot be used, or the file there was written by hand.
+    RAISES ValueError: project.yml cannot be used, or what is there is not from here.
     """
-    if output.exists() and not output.read_text(encoding="utf8").startswith(FIRST):
-        raise ValueError(f"{output} was not written by this command. Expected to move it away.")
+    if output.exists() and HEADER not in output.read_text(encoding="utf8"):
+        raise ValueError(f"{output}: not written by this command. Expected none; move it away.")
     content = dvc_stages(load_project_config(project, interpolate=False))
+    # The hash in the first line tells `spacy project dvc` that there is nothing to do.
+    first = f"# {get_hash(load_project_config(project))}\n"
     with replacing(output) as temporary:
-        temporary.write_text(HEADER + srsly.yaml_dumps(content), encoding="utf8")
+        temporary.write_text(first + HEADER + srsly.yaml_dumps(content), encoding="utf8")
     return list(content["stages"])
 
 
@@ -97,9 +101,11 @@ def main(
     except ValueError as error:
         msg.fail("No dvc.yaml was written", str(error), exits=1)
     msg.good(f"{len(stages)} stages: {output}")
-    msg.warn("Never run `spacy project dvc`: it deletes dvc.yaml and then fails")
-    installed = "dvc repro" if Path(".dvc").exists() else "dvc init"
-    msg.info(f"Next: {installed if find_spec('dvc') else INSTALL}")
+    msg.warn("Never use `spacy project dvc`: it deletes dvc.yaml, then fails")
+    if find_spec("dvc") is None:
+        msg.info(f"DVC is not installed. Next: {INSTALL}")
+    else:
+        msg.info(f"Next: dvc {'repro' if Path('.dvc').exists() else 'init'}")
 
 
 if __name__ == "__main__":
