@@ -14,6 +14,8 @@ import pytest
 import srsly
 from moto.server import ThreadedMotoServer
 from packaging.requirements import Requirement
+from weasel.cli.dvc import update_dvc_config
+from weasel.util import load_project_config
 
 from scripts.dvc import INSTALL, dvc_stages, main, write_stages
 from tests.conftest import LABELS, ROOT, ROWS
@@ -70,15 +72,27 @@ def test_a_project_without_the_workflow_is_refused():
 
 
 def test_an_own_file_is_replaced_and_one_written_by_hand_is_not(tmp_path):
+    shutil.copy(ROOT / "project.yml", tmp_path)
     output = tmp_path / "dvc.yaml"
-    assert write_stages(ROOT, output) == STEPS
+    assert write_stages(tmp_path, output) == STEPS
     written = output.read_text()
-    assert write_stages(ROOT, output) == STEPS
+    assert write_stages(tmp_path, output) == STEPS
     assert output.read_text() == written
     output.write_text("stages: {}\n")
     with pytest.raises(ValueError, match=r"dvc\.yaml: not written by this command"):
-        write_stages(ROOT, output)
+        write_stages(tmp_path, output)
     assert output.read_text() == "stages: {}\n"
+
+
+def test_the_runner_s_own_command_leaves_the_file_while_the_project_is_the_same(
+    tmp_path, monkeypatch
+):
+    shutil.copy(ROOT / "project.yml", tmp_path)
+    monkeypatch.setattr("weasel.cli.dvc.ensure_dvc", lambda path: None)
+    write_stages(tmp_path, tmp_path / "dvc.yaml")
+    written = (tmp_path / "dvc.yaml").read_text()
+    assert not update_dvc_config(tmp_path, load_project_config(tmp_path), "all")
+    assert (tmp_path / "dvc.yaml").read_text() == written
 
 
 def test_without_dvc_the_file_is_written_and_a_sentence_says_how_to_install_it(
