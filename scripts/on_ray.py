@@ -26,6 +26,7 @@ LOCAL = {
     "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
 }
 TOKEN = Path.home() / ".ray" / "auth_token"
+INSTALL = 'pip install "ray[tune]==2.60.0" optuna==5.0.0'
 STORE = 256 * 2**20  # bytes that processes share; ours share none
 
 
@@ -36,7 +37,7 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     address: Of a cluster; "local" starts one on this machine.
     concurrent: Tasks at a time that one on this machine has room for.
     resources: "cpu" and "gpu" of a task.
-    RAISES ValueError: There is no such cluster, or it can never run a task.
+    RAISES ValueError: Ray is not installed, there is no such cluster, or it can never run a task.
     """
     os.environ.update(QUIET)
     own: dict[str, Any] = {}
@@ -47,8 +48,10 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     else:
         cpus = concurrent * int(resources["cpu"])
         own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
-    import ray
-
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ValueError(f"Ray is not installed. Expected: {INSTALL}") from error
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = {name: str(int(resources["cpu"])) for name in names}
     environment = {"env_vars": {**QUIET, **local, **threads, "PYTHONPATH": os.getcwd()}}

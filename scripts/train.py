@@ -13,6 +13,7 @@ from wasabi import msg
 from scripts.check_config import check_config, check_inputs
 from scripts.files import check_output, hash_of, remove, replacing
 from scripts.gpu import use_gpu
+from scripts.training_log import noting
 
 
 def train(
@@ -25,8 +26,9 @@ def train(
     """Run `spacy train`, then note its time and conditions in each saved pipeline.
 
     config: What to train.
-    output: Folder for model-best, model-last and training.json; an earlier one stays in place until
-        the new one is complete. After an error or Ctrl-C the models are in <output>.unfinished.
+    output: Folder for model-best, model-last, training.json and log.csv, a row per evaluation; an
+        earlier one stays in place until the new one is complete. After an error or Ctrl-C the
+        models are in <output>.unfinished.
     overrides: Config values by dotted key, as after `spacy train`.
     RETURNS: What training.json holds: seconds, config hash, overrides.
     RAISES ValueError: A key that the config does not know, a missing path, a GPU that is not there.
@@ -39,7 +41,8 @@ def train(
     start = time.perf_counter()
     with replacing(output) as temporary:
         try:
-            spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
+            with noting(config, overrides, temporary / "log.csv"):
+                spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
         except BaseException:
             _keep_unfinished(temporary, output)
             raise

@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import srsly
 from spacy.tokens import DocBin
 
 from scripts.check_config import check_config
+from scripts.on_ray import INSTALL
 from scripts.search import _identity, check_plan, search
 from scripts.search_report import report_search, summarise
 from scripts.space import Plan, Setting, read_plan
@@ -378,6 +380,14 @@ def test_a_cluster_that_is_not_there_is_an_error(raw, tmp_path, monkeypatch):
         search(file, tmp_path / "out", **places, address="10.0.0.9:6379", concurrent=3)
     with pytest.raises(ValueError, match=r"No Ray cluster at 10\.0\.0\.9:6379: nobody answers"):
         search(file, tmp_path / "out", **places, address="10.0.0.9:6379")
+
+
+def test_without_ray_a_sentence_says_how_to_install_it(raw, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=f"Ray is not installed. Expected: {re.escape(INSTALL)}"):
+        search(write(raw, tmp_path / "a.yml"), output=tmp_path / "out", state=tmp_path / "state")
+    pins = (ROOT / "requirements.txt").read_text().splitlines()
+    assert set(INSTALL.replace('"', "").split()[2:]) <= set(pins) and "optuna" in INSTALL
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ def test_train_notes_its_conditions_and_replaces_an_earlier_result(corpus, tmp_p
     (output / "training.json").write_text("{}")
     facts = train(CONFIG, output, overrides={**SMALL, **paths_of(corpus), "system.seed": 3})
     assert sorted(path.name for path in output.iterdir()) == [
+        "log.csv",
         "model-best",
         "model-last",
         "training.json",
@@ -91,6 +92,11 @@ def test_train_notes_its_conditions_and_replaces_an_earlier_result(corpus, tmp_p
     assert facts["overrides"]["system.seed"] == 3
     assert facts["config_file_sha256"] == hash_of(CONFIG)
     assert facts["seconds"] > 0
+    rows = [line.split(",") for line in (output / "log.csv").read_text().splitlines()]
+    assert rows[0][:4] == ["epoch", "step", "score", "loss"]
+    assert [row[1] for row in rows[1:]] == ["0", "2", "4"]
+    best = srsly.read_json(output / "model-best" / "meta.json")["performance"]["cats_macro_auc"]
+    assert max(float(row[2]) for row in rows[1:]) == pytest.approx(best, abs=1e-9)
 
 
 @pytest.mark.slow
