@@ -1,7 +1,7 @@
 """Gradients summed over the workers of a parallel training."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -41,43 +41,51 @@ def process_group(
 
 
 class Exchange:
-    """A flat buffer of all gradients, with a mark for each that there is and for each overflow."""
+    """Sums the gradients of all workers in one flat buffer."""
 
     def __init__(self, parameters: list[Parameter]):
         """Make the buffer on the device of the weights; all weights are on one."""
         self.parameters = parameters
         self.scalers = scalers_of(parameters)
-        ends = numpy.cumsum([0, *(parameter.get().size for parameter in parameters)]).tolist()
+        self.sizes = [parameter.get().size for parameter in parameters]
         device = torch.as_tensor(parameters[0].get()).device
-        whole = torch.zeros(ends[-1] + len(parameters) + len(self.scalers), device=device)
-        self.buffer, self.marks = whole, whole[ends[-1] : ends[-1] + len(parameters)]
-        self.overflows = whole[ends[-1] + len(parameters) :]
-        self.parts = [whole[start:end] for start, end in pairwise(ends)]
+        self.buffer = torch.zeros(sum(self.sizes), device=device)
+        self.flags = torch.zeros(len(parameters) + len(self.scalers), device=device)
 
     def sum_gradients(self) -> None:
         """Replace each gradient by the sum over the workers; one that no worker has stays away."""
-        self.buffer.zero_()
-        for number, parameter in enumerate(self.parameters):
-            gradient = parameter.gradient()
-            if gradient is not None:
-                self.parts[number].copy_(gradient.reshape(-1))
-                self.marks[number] = 1
-        for number, scaler in enumerate(self.scalers):
-            self.overflows[number] = float(scaler.found_inf)
-        dist.all_reduce(self.buffer)
-        for parameter, part, mark in zip(
-            self.parameters, self.parts, self.marks.tolist(), strict=True
-        ):
-            if mark:
-                parameter.set_gradient(part.reshape(parameter.get().shape))
-
-        for scaler, overflow in zip(self.scalers, self.overflows.tolist(), strict=True):
-            scaler._found_inf = overflow > 0  # then no worker takes this step
+        gradients = [parameter.gradient() for parameter in self.parameters]
+        flags = [gradient is not None for gradient in gradients]
+        flags += [scaler.found_inf for scaler in self.scalers]
+        self.flags.copy_(torch.tensor(flags))
+        dist.all_reduce(self.flags)
+        marks = self.flags.tolist()
+        used = [number for number in range(len(gradients)) if marks[number]]
+        parts = self._parts(used)
+        for number, part in parts.items():
+            gradient = gradients[number]
+            part.copy_(gradient.reshape(-1)) if gradient is not None else part.zero_()
+        dist.all_reduce(self.buffer[: sum(self.sizes[number] for number in used)])
+        for number, part in parts.items():
+            parameter = self.parameters[number]
+            parameter.set_gradient(part.reshape(parameter.get().shape))
+        for scaler, mark in zip(self.scalers, marks[len(gradients) :], strict=True):
+            scaler._found_inf = mark > 0  # then no worker takes this step
 
     def copy_weights(self) -> None:
         """Give all workers the weights of the first."""
-        for part, parameter in zip(self.parts, self.parameters, strict=True):
-            part.copy_(torch.as_tensor(parameter.get()).reshape(-1))
+        parts = self._parts(range(len(self.parameters)))
+        for number, part in parts.items():
+            part.copy_(torch.as_tensor(self.parameters[number].get()).reshape(-1))
         dist.broadcast(self.buffer, src=0)
-        for part, parameter in zip(self.parts, self.parameters, strict=True):
+        for number, part in parts.items():
+            parameter = self.parameters[number]
             parameter.set(part.reshape(parameter.get().shape).cpu().numpy())
+
+    def _parts(self, numbers: Iterable[int]) -> dict[int, torch.Tensor]:
+        """Return the places of some weights, one after the other from the start of the buffer."""
+        ends = numpy.cumsum([0, *(self.sizes[number] for number in numbers)]).tolist()
+        return {
+            number: self.buffer[start:end]
+            for number, (start, end) in zip(numbers, pairwise(ends), strict=True)
+        }

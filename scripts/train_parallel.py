@@ -21,8 +21,10 @@ from scripts.check_config import check_config, check_inputs
 from scripts.files import check_output, hash_of, remove, replacing
 from scripts.on_ray import connected
 from scripts.train import with_dashes
+from scripts.training_log import noting
 
 FACTS, LOG, ERROR, STATE = "facts.json", "log.txt", "error.txt", "state.msgpack"
+TABLE = "log.csv"
 MAX_FAILURES = 3  # of workers, each gone on from
 
 
@@ -44,8 +46,9 @@ def train_parallel(
     that dies is replaced and goes on from there.
 
     config: What to train.
-    output: Folder for model-best, model-last and training.json; an earlier one stays until this one
-        is complete. Workers on other machines must see it, and the project, under the same path.
+    output: Folder for model-best, model-last, training.json and log.csv, as scripts.train makes it;
+        an earlier one stays until this one is complete. Workers on other machines must see it, and
+        the project, under the same path.
     workers: Processes.
     cores: CPU cores of each.
     gpu: Give each worker a GPU.
@@ -174,7 +177,7 @@ def _run(project: Path, settings: dict[str, Any]) -> None:
         return  # trying again will not help
     with log.open("a", encoding="utf8", buffering=1) as stream:
         try:
-            with group:
+            with noting(settings["config"], settings["overrides"], settings["work"] / TABLE), group:
                 Worker(**settings).train(stream, stream)
         except RuntimeError:  # among them that another worker is gone: Ray tries again
             raise
