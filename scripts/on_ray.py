@@ -31,12 +31,15 @@ STORE = 256 * 2**20  # bytes that processes share; ours share none
 
 
 @contextmanager
-def connected(address: str, concurrent: int, resources: dict[str, float]) -> Iterator[None]:
+def connected(
+    address: str, concurrent: int, resources: dict[str, float], together: int = 1
+) -> Iterator[None]:
     """Connect to Ray, or start it for this command, and let go of it afterwards.
 
     address: Of a cluster; "local" starts one on this machine.
     concurrent: Tasks at a time that one on this machine has room for.
     resources: "cpu" and "gpu" of a task.
+    together: Tasks that wait for each other; fewer than these at a time would wait for ever.
     RAISES ValueError: Ray is not installed, there is no such cluster, or it can never run a task.
     """
     os.environ.update(QUIET)
@@ -64,9 +67,9 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     try:
         there = ray.cluster_resources()
         for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
-            if resources[name] > there.get(key, 0):
+            if together * resources[name] > there.get(key, 0):
                 found = f"{resources[name]:g} {key} per task, {there.get(key, 0):g} in all"
-                raise ValueError(f"{found}. Expected enough for one.")
+                raise ValueError(f"{found}. Expected enough for {together} at a time.")
         yield
     finally:
         ray.shutdown()

@@ -64,7 +64,7 @@ def predict_shards(
     if todo:
         output.mkdir(parents=True, exist_ok=True)
         resources = {"cpu": cores, "gpu": int(gpu)}
-        with connected(address, workers, resources), (output / DONE).open("a") as log:
+        with connected(address, workers, resources, workers), (output / DONE).open("a") as log:
             rows = _run(todo, workers, cores, gpu, (Path.cwd(), model, source, output))
             for row in tqdm(rows, total=len(todo), unit=" files"):
                 if row["error"]:

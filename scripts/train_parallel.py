@@ -66,7 +66,7 @@ def train_parallel(
     _prepare(work, facts, resume)
     start = time.perf_counter()
     resources = {"cpu": cores, "gpu": int(gpu)}
-    with connected(address, workers, resources), _following(work / LOG):
+    with connected(address, workers, resources, workers), _following(work / LOG):
         _fit(config, work, overrides, workers, cores, gpu)
     facts["seconds"] = round(time.perf_counter() - start, 1)
     for name in (FACTS, LOG, STATE, "ray"):

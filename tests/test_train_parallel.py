@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from thinc.api import Config, PyTorchWrapper
 
 from scripts import exchange as exchange_module
 from scripts.exchange import Exchange, process_group
+from scripts.on_ray import connected
 from scripts.train_worker import Worker
 from scripts.training_state import (
     digest_of,
@@ -486,3 +488,50 @@ def test_a_bad_post_in_a_stream_is_named_and_the_earlier_model_stays(stream, tmp
     assert f"line {len(rows) + 1}: label 'hunger'. Expected one of the labels file." in said
     assert "Traceback" not in said
     assert (output / "training.json").read_text() == "{}"
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_too_small_is_named():
+    two = {"cpu": 1, "gpu": 0}
+    with (
+        pytest.raises(ValueError, match=r"1 CPU per task, 1 in all\. Expected enough for 2"),
+        connected("local", 1, two, together=2),
+    ):
+        pass
+
+
+def test_an_address_where_nobody_answers_is_named(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (
+        pytest.raises(ValueError, match=rf"No Ray cluster at 127\.0\.0\.1:{port}: .*refused"),
+        connected(f"127.0.0.1:{port}", 1, {"cpu": 1, "gpu": 0}),
+    ):
+        pass
+
+
+VALIDATE = """
+import sys, srsly
+from ray.autoscaler._private.util import prepare_config, validate_config
+prepared = prepare_config(srsly.read_yaml(sys.argv[1]))
+validate_config(prepared)
+print(prepared["available_node_types"]["local.cluster.node"]["max_workers"])
+"""
+
+
+def validate(path: Path) -> subprocess.CompletedProcess:
+    """Let Ray read a cluster file, in a process of its own: others set its variables first."""
+    command = [sys.executable, "-c", VALIDATE, str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_ray_accepts_the_cluster_that_the_page_starts(tmp_path):
+    path = ROOT / "configs" / "cluster.yml"
+    config = srsly.read_yaml(path)
+    assert validate(path).stdout.split()[-1] == str(len(config["provider"]["worker_ips"])) == "2"
+    for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert "RAY_AUTH_MODE=token" in config[commands][-1]
+    srsly.write_yaml(tmp_path / "bad.yml", {**config, "provider": {"type": "local", "head": "a"}})
+    assert validate(tmp_path / "bad.yml").returncode == 1
