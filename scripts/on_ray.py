@@ -10,7 +10,6 @@ from typing import Any
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters is raised too
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths of configs are relative to the project
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",

@@ -11,8 +11,10 @@ from spacy.tokens import DocBin
 from benchmarks.baseline import Tfidf, baseline
 from benchmarks.conditions import conditions, read_corpus
 from benchmarks.finetune import time_plain, time_project
+from benchmarks.parallel import time_workers
 from benchmarks.preprocess import straightforward, with_checks
 from benchmarks.pretraining import ARMS, time_epoch
+from benchmarks.scale import as_table
 from benchmarks.training import arms_of, time_steps
 from tests.conftest import ROOT
 from tests.tiny_transformer import save_tiny_transformer
@@ -77,6 +79,23 @@ def test_every_arm_trains(project, monkeypatch):
     for changes in arms_of(ROOT / "configs" / "cnn.cfg").values():
         found = time_steps(ROOT / "configs" / "cnn.cfg", "checked", 2, changes)
         assert found["words_per_second"] > found["steps_per_second"] > 0
+
+
+@pytest.mark.slow
+def test_parallel_times_one_worker_and_two(project, monkeypatch):
+    monkeypatch.chdir(project)
+    for workers in (1, 2):
+        found = time_workers(ROOT / "configs" / "cnn.cfg", "checked", workers, 8 * workers, 5)
+        assert found["posts_per_second"] > 0
+        assert (found["exchange_ms"] > 0) == (workers == 2)
+
+
+def test_the_costs_are_worked_out_from_the_speeds():
+    table = as_table({"step": 1000.0, "slow step": 10.0}).splitlines()
+    assert table[2:] == [
+        "| step | 1,000 | 0.28 | 278 | 1 |",
+        "| slow step | 10 | 27.78 | 27,778 | 73 |",
+    ]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import srsly
 
+from benchmarks.scale import as_table, speeds
 from scripts.compare import as_markdown, compare, differences
 from tests.conftest import ROOT
 
@@ -53,6 +54,11 @@ def test_the_arms_of_a_search_are_in_the_page_that_reads_them(search):
     arms = (search / "tables.md").read_text(encoding="utf8").split("\n\n")[1].splitlines()
     scored = [line for line in arms if "|  |  |" not in line]
     assert len(scored) >= 3 and all(line in page for line in scored)
+
+
+def test_the_costs_are_what_the_benchmarks_measured():
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf8")
+    assert as_table(speeds(ROOT / "metrics" / "goemotions")) in page
 
 
 def test_there_is_a_search_with_its_tables():
