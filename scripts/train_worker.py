@@ -198,7 +198,7 @@ class Worker:
 
     def _update(self, batch: list[Example], dropout: float, losses: dict[str, float]) -> None:
         """Update on this worker's share; all workers together on the whole batch."""
-        share = sorted(batch, key=lambda example: len(example.predicted))[self.rank :: self.workers]
+        share = _share(batch, self.rank, self.workers)
         with self._own_random():
             for part in subdivide_batch(share, self.T["accumulate_gradient"]):
                 self.nlp.update(
@@ -339,3 +339,10 @@ def _random_of(rank: int) -> list[Any]:
     state = random_to_list()
     random_from_list(before)
     return state
+
+
+def _share(batch: list[Example], rank: int, workers: int) -> list[Example]:
+    """Return every n-th example by length, there and back, so that shares are as long."""
+    ordered = sorted(batch, key=lambda example: len(example.predicted))
+    turn = [*range(workers), *reversed(range(workers))]
+    return [one for number, one in enumerate(ordered) if turn[number % len(turn)] == rank]
