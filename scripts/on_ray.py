@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+RAY = "ray[tune]==2.60.0"  # as in requirements.txt
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths of configs are relative to the project
@@ -26,7 +27,7 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
     address: Of a cluster; "local" starts one on this machine.
     concurrent: Tasks at a time that one on this machine has room for.
     resources: "cpu" and "gpu" of a task.
-    RAISES ValueError: There is no such cluster, or it can never run a task.
+    RAISES ValueError: Ray is not installed, there is no such cluster, or it can never run a task.
     """
     os.environ.update(QUIET)
     own: dict[str, Any] = {}
@@ -34,7 +35,10 @@ def connected(address: str, concurrent: int, resources: dict[str, float]) -> Ite
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to other users
         cpus = concurrent * int(resources["cpu"])
         own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
-    import ray
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError(f'Ray is not installed. Install it: pip install "{RAY}"') from error
 
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = {name: str(int(resources["cpu"])) for name in names}
