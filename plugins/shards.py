@@ -116,7 +116,7 @@ def _new_tokenizer(nlp: Language) -> Tokenizer:
     )
     for string in vocab.strings:  # as an argument they would become words without attributes
         new.strings.add(string)
-    return Tokenizer(new).from_bytes(old.to_bytes())
+    return Tokenizer(new).from_bytes(old.to_bytes(exclude=["vocab"]))
 
 
 def _shuffled(posts: Iterator[Post], size: int, random: Random) -> Iterator[Post]:

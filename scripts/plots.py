@@ -84,3 +84,24 @@ def plot_curve(key: str, metric: str, arms: str, points: list[dict[str, Any]], p
     axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def plot_memory(peaks: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw the most memory over the number of posts, a line per stage.
+
+    peaks (MB): By stage and number of posts.
+    path: A .png; replaced.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, found) in enumerate(peaks.items()):
+        color, style = LINES[number % len(LINES)]
+        posts = sorted(map(int, found))
+        values = [found[str(size)] for size in posts]
+        axes.plot(posts, values, marker="o", color=color, linestyle=style, label=name)
+    axes.set(xlabel="posts", ylabel="MB, at the most", xscale="log", ylim=(0, None))
+    axes.set_xticks(posts, [f"{size:,}" for size in posts])
+    axes.minorticks_off()
+    axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
