@@ -19,7 +19,7 @@ from benchmarks.stream import SHARD, generate
 from plugins.shards import create_shards
 from plugins.stream import create_stream
 from plugins.tokenizer import create_tokenizer
-from scripts.files import remove
+from scripts.files import remove, replacing
 from scripts.lang import PLACEHOLDERS
 from scripts.plots import plot_memory
 from scripts.posts import read_labels
@@ -32,17 +32,15 @@ EVERY = 0.2  # seconds from one look at the memory to the next
 ENCODER = "components.textcat_multilabel.model.tok2vec.encode"
 
 
-def write_data(work: Path, posts: int, labels: list[str]) -> Path:
+def write_data(folder: Path, posts: int, labels: list[str]) -> None:
     """Write a data set of the first so many made-up posts, and them again as .jsonl.gz.
 
-    work: Folder with tsv/, files of 50,000 posts each.
-    RETURNS: Its folder, with train.tsv, dev.tsv, labels.txt and stream/.
+    folder: For train.tsv, dev.tsv, labels.txt and stream/; beside it is tsv/, with files of 50,000
+        posts each.
     """
-    folder = work / str(posts)
-    remove(folder)
+    files = sorted((folder.parent / "tsv").glob("*.tsv"))[: posts // SHARD]
     (folder / "stream").mkdir(parents=True)
     (folder / "labels.txt").write_text("\n".join(labels) + "\n")
-    files = sorted((work / "tsv").glob("*.tsv"))[: posts // SHARD]
     lines = files[-1].read_text(encoding="utf8").splitlines(keepends=True)[-DEV:]
     (folder / "dev.tsv").write_text("".join(lines), encoding="utf8")
     with (folder / "train.tsv").open("w", encoding="utf8") as train_file:
@@ -55,7 +53,6 @@ def write_data(work: Path, posts: int, labels: list[str]) -> Path:
                     words, ids, _ = line.split("\t")
                     names = [labels[int(number)] for number in ids.split(",")]
                     stream.write(json.dumps({"text": words, "labels": names}) + "\n")
-    return folder
 
 
 def run_nothing(folder: Path, posts: int) -> None:
@@ -181,8 +178,9 @@ def _measure(work: Path, size: int, labels: list[str], measured: dict[str, Any])
         found = measured["peak_mb"][name]
         if str(size) in found:
             continue
-        if not (folder / "stream").exists():
-            write_data(work, size, labels)
+        if not folder.exists():
+            with replacing(folder) as temporary:
+                write_data(temporary, size, labels)
         found[str(size)] = round(peak_of(stage, folder, size), 1)
         msg.info(f"{name}, {size:,} posts: {found[str(size)]:,.0f} MB")
         write_result(work / "measured.json", measured)

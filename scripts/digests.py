@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 
 BLOCK = 2**16  # numbers written or read at a time
-PART = 2**20  # rows compared at a time
+PART = 2**18  # rows compared at a time
 
 
 def digest(text: str) -> int:
@@ -54,7 +54,7 @@ class Digests:
 
     @property
     def n_parts(self) -> int:
-        """How many parts there are, of about a million rows or fewer."""
+        """How many parts there are, each of about 260,000 rows or fewer."""
         return 1 + self.rows // PART
 
     def _write(self) -> None:
