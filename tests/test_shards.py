@@ -113,6 +113,12 @@ def test_a_buffer_of_one_still_shuffles_the_shards_but_keeps_their_posts_togethe
     assert sorted(shards) == sorted(TEXTS[start : start + 10] for start in range(0, 40, 10))
 
 
+def test_a_buffer_that_holds_all_shuffles_all(folder, blank):
+    found = texts_of(shards_of(folder / "00000.spacy", shuffle_buffer=99), blank)
+    assert found != TEXTS[:10]
+    assert sorted(found) == TEXTS[:10]
+
+
 def test_limit_uses_the_first_posts_by_name_in_each_pass(folder, blank):
     read = shards_of(folder, limit=12, shuffle_buffer=5)
     passes = [texts_of(read, blank) for _ in range(2)]
