@@ -203,7 +203,7 @@ def main(
     output = Path("metrics") / data / "benchmark_memory.json"
     settings = {"shuffle_buffer": BUFFER, "shard_size": SHARD, "training_steps": STEPS}
     write_result(output, {**result, "settings": settings, "conditions": before})
-    plot_memory(result["peak_mb"], output.with_suffix(".png"))
+    plot_memory(result["peak_mb"], result["nothing_mb"], output.with_suffix(".png"))
     remove(work)
     header = ("MB", *(f"{size:,}" for size in sorted(posts)), "ratio")
     rows = [
