@@ -16,8 +16,9 @@ from wasabi import msg
 
 from benchmarks.conditions import alone, conditions, write_result
 from plugins.tokenizer import create_tokenizer
+from scripts.lang import PLACEHOLDERS
 from scripts.posts import read_labels
-from scripts.preprocess import PLACEHOLDERS, preprocess
+from scripts.preprocess import preprocess
 
 SPLITS = ("train", "dev", "test")
 

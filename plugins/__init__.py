@@ -12,6 +12,7 @@ import plugins.losses
 import plugins.multitask
 import plugins.my_stream
 import plugins.raw_text
+import plugins.shards
 import plugins.shims
 import plugins.stream
 import plugins.textcat

@@ -3,6 +3,8 @@
 import spacy
 from spacy.language import Language
 
+PLACEHOLDERS = ["[NAME]", "[RELIGION]"]  # single tokens in every corpus
+
 
 def blank(lang: str) -> Language:
     """Return a pipeline of a tokenizer alone.

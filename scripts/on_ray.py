@@ -52,7 +52,7 @@ def connected(
         own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
     try:
         import ray
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ValueError(f"Ray is not installed. Expected: {INSTALL}") from error
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = {name: str(int(resources["cpu"])) for name in names}

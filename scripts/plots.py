@@ -84,3 +84,33 @@ def plot_curve(key: str, metric: str, arms: str, points: list[dict[str, Any]], p
     axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def plot_memory(peaks: dict[str, dict[str, float]], nothing: float, path: Path) -> None:
+    """Draw the most memory over the number of posts, a line per stage.
+
+    peaks (MB): By stage and number of posts.
+    nothing (MB): Of a process that does nothing.
+    path: A .png; replaced.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, found) in enumerate(peaks.items()):
+        posts = sorted(map(int, found))
+        axes.plot(
+            posts,
+            [found[str(size)] for size in posts],
+            color=LINES[number % len(LINES)][0],
+            linestyle=LINES[number % len(LINES)][1],
+            marker="o",
+            label=name,
+        )
+    axes.axhline(nothing, color="#111111", lw=0.8, label="nothing but spaCy loaded")
+    axes.set(xlabel="posts", ylabel="MB, at the most", xscale="log")
+    axes.set_ylim(0, 1.2 * max(max(found.values()) for found in peaks.values()))
+    sizes = sorted({int(size) for found in peaks.values() for size in found})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.legend(loc="lower left")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

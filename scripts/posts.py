@@ -1,15 +1,13 @@
 """Read labelled posts from GoEmotions TSV, CSV or JSONL, and name every line that is wrong."""
 
 import csv
-import hashlib
 import json
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy
+from scripts.digests import Digests, digest, find_repeated
 
 Format = Literal["auto", "goemotions", "csv", "jsonl"]
 SUFFIXES: dict[str, Format] = {".tsv": "goemotions", ".csv": "csv", ".jsonl": "jsonl"}
@@ -94,12 +92,12 @@ def find_split(folder: Path, split: str) -> Path | None:
 
 
 def read_posts(
-    path: Path, labels: list[str], layout: Layout, problems: Problems
+    path: Path, labels: list[str], layout: Layout, problems: Problems, ids: Digests
 ) -> Iterator[tuple[int, str, list[int]]]:
     """Yield line number, text and sorted label numbers of every good row, in constant memory.
 
-    problems: Takes the bad rows; they are not yielded. Ids are kept as 64-bit digests, 16 bytes a
-        row, and repeated ones are noted at the end.
+    problems: Takes the bad rows; they are not yielded. Repeated ids are noted at the end.
+    ids: Takes the digests of the ids and their lines; two columns.
     """
     kind = SUFFIXES[path.suffix] if layout.format == "auto" else layout.format
     rows = {"goemotions": _tsv_rows, "csv": _csv_rows, "jsonl": _json_rows}[kind]
@@ -107,7 +105,6 @@ def read_posts(
     if kind == "goemotions":
         names = {str(number): number for number in range(len(labels))}
     expected = f"0 to {len(labels) - 1}" if kind == "goemotions" else "one of the labels file"
-    digests, lines = array("Q"), array("Q")
     read = False
     for line, text, said, key in rows(path, layout, problems):
         read = True
@@ -118,17 +115,14 @@ def read_posts(
             problems.add(line, f"{len(text)} characters", f"at most {MAX_LENGTH}")
         elif numbers:
             if key:
-                digests.append(digest(key))
-                lines.append(line)
+                ids.append(digest(key), line)
             yield line, text, numbers
     if not read and not problems.count:
         problems.add(1, "no rows", "at least one")
-    _note_repeated(digests, lines, problems)
-
-
-def digest(text: str) -> int:
-    """Return 64 bits that stand for a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf8"), digest_size=8).digest(), "big")
+    repeated, first = find_repeated(ids, problems.cap)
+    for line, earlier in first:
+        problems.add(line, f"the id of line {earlier} again", "ids once each", fatal=True)
+    problems.count += repeated - len(first)
 
 
 def _label_numbers(
@@ -145,18 +139,6 @@ def _label_numbers(
     else:
         return sorted(names[label] for label in said)
     return []
-
-
-def _note_repeated(digests: array, lines: array, problems: Problems) -> None:
-    keys = numpy.frombuffer(digests, dtype="uint64") if len(digests) else numpy.zeros(0)
-    _, first, inverse, counts = numpy.unique(
-        keys, return_index=True, return_inverse=True, return_counts=True
-    )
-    for number in numpy.flatnonzero(counts[inverse] > 1):
-        earlier = first[inverse[number]]
-        if earlier != number:
-            found = f"the id of line {lines[earlier]} again"
-            problems.add(lines[number], found, "ids once each", fatal=True)
 
 
 def _text_lines(path: Path, problems: Problems, *, rows: bool = True) -> Iterator[tuple[int, str]]:

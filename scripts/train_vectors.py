@@ -16,8 +16,7 @@ from wasabi import msg
 from plugins.tokenizer import create_tokenizer
 from scripts.files import check_output, remove, replacing
 from scripts.init_vectors import Mode, init_vectors, read_lines
-from scripts.lang import blank
-from scripts.preprocess import PLACEHOLDERS
+from scripts.lang import PLACEHOLDERS, blank
 
 HELD_OUT = ("dev", "test")
 SUFFIXES = (".spacy", ".jsonl", ".txt", ".tsv")  # the last three also with .gz

@@ -1,5 +1,6 @@
 """The benchmarks measure what they say; no test asserts a time."""
 
+import time
 from pathlib import Path
 
 import numpy
@@ -11,6 +12,7 @@ from spacy.tokens import DocBin
 from benchmarks.baseline import Tfidf, baseline
 from benchmarks.conditions import conditions, read_corpus
 from benchmarks.finetune import time_plain, time_project
+from benchmarks.memory import peak_of, write_data
 from benchmarks.parallel import time_workers
 from benchmarks.preprocess import straightforward, with_checks
 from benchmarks.pretraining import ARMS, time_epoch
@@ -134,3 +136,34 @@ def test_conditions_name_hardware_versions_and_command():
 def test_a_missing_corpus_is_named(tmp_path):
     with pytest.raises(ValueError, match="no such corpus"):
         read_corpus(tmp_path / "train.spacy")
+
+
+def hold(megabytes: int, words: str) -> None:
+    """Hold memory for a second; fail without words."""
+    held = numpy.ones(megabytes * 1_000_000, dtype="uint8")
+    time.sleep(1)
+    if not words or not held.all():
+        raise SystemExit(1)
+
+
+@pytest.mark.slow
+def test_the_most_memory_of_a_process_is_seen_and_a_failure_is_said():
+    small, large = (peak_of(hold, megabytes, "fine") for megabytes in (1, 200))
+    assert 190 < large - small < 260
+    with pytest.raises(ValueError, match="hold of  posts failed"):
+        peak_of(hold, 1, "")
+
+
+def test_the_posts_to_measure_with_are_the_same_in_both_formats(tmp_path):
+    (tmp_path / "tsv").mkdir()
+    for name, row in (("0", "Bada ki.\t0\tg0\n"), ("1", "Ko.\t1,0\tg1\n")):
+        (tmp_path / "tsv" / f"{name}.tsv").write_text(row)
+    write_data(tmp_path / "data", 100_000, ["joy", "anger"])
+    assert (tmp_path / "data/train.tsv").read_text() == "Bada ki.\t0\tg0\nKo.\t1,0\tg1\n"
+    assert (tmp_path / "data/dev.tsv").read_text() == "Ko.\t1,0\tg1\n"
+    rows = [list(srsly.read_gzip_jsonl(path)) for path in
+            sorted((tmp_path / "data/stream").iterdir())]  # fmt: skip
+    assert rows == [
+        [{"text": "Bada ki.", "labels": ["joy"]}],
+        [{"text": "Ko.", "labels": ["anger", "joy"]}],
+    ]
