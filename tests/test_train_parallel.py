@@ -92,6 +92,21 @@ def stream(small, tmp_path_factory) -> tuple[Path, dict]:
 
 
 @pytest.fixture(scope="module")
+def shards(cnn, tmp_path_factory) -> tuple[Path, dict]:
+    folder, nlp = tmp_path_factory.mktemp("shards"), spacy.blank("en")
+    docs = list(DocBin().from_disk(cnn[1]["paths.train"]).get_docs(nlp.vocab))
+    for start in range(0, 40, 10):
+        DocBin(docs=docs[start : start + 10]).to_disk(folder / f"{start}.spacy")
+    more = {
+        "paths.train": str(folder),
+        "corpora.train.@readers": "goemotions.Shards.v1",
+        "corpora.train.shuffle_buffer": 15,
+        "training.max_epochs": -1,
+    }
+    return cnn[0], {**cnn[1], **more}
+
+
+@pytest.fixture(scope="module")
 def torch_lstm(small) -> tuple[Path, dict]:
     widths = {f"{TEXTCAT}.model.lstm_width": 8, f"{TEXTCAT}.model.embed_width": 8}
     return ROOT / "configs" / "torch_lstm.cfg", {**small, **widths}
@@ -165,7 +180,7 @@ def frozen(cnn, tmp_path_factory) -> tuple[Path, dict]:
     return folder / "frozen.cfg", overrides
 
 
-RECIPES = ["cnn", "stream", "torch_lstm", "bert", "multitask", "frozen"]
+RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]
 
 
 def train_here(recipe: tuple[Path, dict], work: Path) -> Worker:
@@ -210,9 +225,11 @@ def assert_same_files(one: Path, other: Path, ignore: list[str] | None = None) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*RECIPES, "patience"])
 def test_one_worker_makes_the_files_of_spacy_train(name, tmp_path, request):
-    config, overrides = request.getfixturevalue(name)
+    config, overrides = request.getfixturevalue("cnn" if name == "patience" else name)
+    if name == "patience":  # ends before max_steps
+        overrides = {**overrides, "training.patience": 4, "training.max_steps": 200}
     spacy_train(config, tmp_path / "spacy", overrides=overrides)
     train_here((config, overrides), tmp_path / "here")
     for model in ("model-best", "model-last"):
