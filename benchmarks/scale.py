@@ -19,12 +19,11 @@ def speeds(folder: Path) -> dict[str, float]:
     folder: With the JSONs of the benchmarks and of bert.
     """
     read = {name: srsly.read_json(folder / f"{name}.json") for name in _NAMES}
-    batch = 64  # of configs/cnn.cfg
-    steps = read["benchmark_training"]["results"]["cnn"]["steps_per_second"]
+    training = read["benchmark_parallel"]["results"]
     return {
         "preprocess": read["benchmark_preprocess"]["docs_per_second"]["preprocess_1"],
-        "train cnn, one pass": steps * batch,
-        "train bert, one pass": read["benchmark_finetune"]["results"]["bert"]["posts_per_second"],
+        "train cnn, one pass": training["cnn"]["one"],
+        "train bert, one pass": training["bert"]["one"],
         "predict_shards, cnn": read["benchmark_shards"]["results"]["one_process"],
         "predict, bert": read["bert-seed0"]["docs_per_second"],
     }
@@ -32,8 +31,7 @@ def speeds(folder: Path) -> dict[str, float]:
 
 _NAMES = (
     "benchmark_preprocess",
-    "benchmark_training",
-    "benchmark_finetune",
+    "benchmark_parallel",
     "benchmark_shards",
     "bert-seed0",
 )

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from wasabi import msg
 
@@ -34,7 +35,8 @@ def compare(model: Path, data: str, files: int, workers: int) -> dict[str, float
 
 
 def time_plain(model: Path, source: Path, output: Path) -> float:
-    """Return the posts per second of a process that has loaded the pipeline."""
+    """Return the posts per second of a process that has loaded the pipeline, on one core."""
+    torch.set_num_threads(1)
     predictor = Predictor(Path.cwd(), model, source, output, -1)
     start = time.perf_counter()
     names = sorted(path.name for path in source.iterdir())
@@ -43,7 +45,7 @@ def time_plain(model: Path, source: Path, output: Path) -> float:
 
 
 def time_ray(model: Path, source: Path, output: Path, workers: int) -> float:
-    """Return the posts per second of the whole command."""
+    """Return the posts per second of the command, start of Ray included."""
     found = predict_shards(model, source, output, workers=workers)
     return found["posts"] / found["seconds"]
 

@@ -68,7 +68,8 @@ def connected(
         for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
             if together * resources[name] > there.get(key, 0):
                 found = f"{resources[name]:g} {key} per task, {there.get(key, 0):g} in all"
-                raise ValueError(f"{found}. Expected enough for {together} at a time.")
+                expected = f"Expected enough for {together} at a time"
+                raise ValueError(f"Ray, {address}: {found}. {expected}.")
         yield
     finally:
         ray.shutdown()
@@ -78,9 +79,10 @@ def _check_address(address: str) -> None:
     """Refuse an address where nobody answers: Ray would try for minutes."""
     if TOKEN.exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-    host, _, port = address.rpartition(":")
+    host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         if port.isdigit():
-            socket.create_connection((host, int(port)), timeout=10).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as error:
-        raise ValueError(f"No Ray cluster at {address}: {error}.") from error
+        expected = "Expected auto, or host:port of a running one"
+        raise ValueError(f"No Ray cluster at {address}: {error}. {expected}.") from error

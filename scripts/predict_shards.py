@@ -80,8 +80,9 @@ def predict_shards(
 
 
 def _files_of(source: Path, output: Path) -> list[str]:
-    if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
-        raise ValueError(f"{output} is in {source}. Expected a folder elsewhere.")
+    one, other = source.resolve(), output.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise ValueError(f"{output} and {source}: one in the other. Expected a folder elsewhere.")
     found = sorted(path for path in source.rglob("*") if path.name.endswith(KINDS))
     if not found:
         raise ValueError(f"{source}: no {' or '.join(KINDS)}. Expected at least one.")
@@ -149,8 +150,11 @@ class Predictor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Predict a file; what is wrong with it is returned, so that the others go on."""
         try:
-            posts = self.predict(self.source / row["file"], self.output / row["file"])
-            found = {"posts": posts, "sha256": hash_of(self.source / row["file"]), "error": ""}
+            source, found = self.source / row["file"], {"error": ""}
+            found["sha256"] = hash_of(source)
+            found["posts"] = self.predict(source, self.output / row["file"])
+            if hash_of(source) != found["sha256"]:
+                raise ValueError(f"{source}: changed meanwhile. Run it again when it stays.")
         except (ValueError, OSError) as error:
             found = {"posts": 0, "sha256": "", "error": str(error)}
         return {"file": row["file"], **found}
@@ -176,7 +180,11 @@ def _rows(path: Path, longest: int) -> Iterator[dict[str, Any]]:
         length = len(text_of(line, ".jsonl", where))
         if length > longest:
             raise ValueError(f"{where}: {length} characters. Expected at most {longest}.")
-        yield json.loads(line)
+        row = json.loads(line)
+        taken = sorted({"emotions", "scores"} & set(row))
+        if taken:
+            raise ValueError(f"{where}: {taken[0]!r} is taken. Expected rows without.")
+        yield row
 
 
 @contextmanager

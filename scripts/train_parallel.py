@@ -12,7 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
+import srsly
 import typer
+from filelock import FileLock, Timeout
 from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config
 from wasabi import msg
@@ -24,7 +26,7 @@ from scripts.train import with_dashes
 from scripts.training_log import noting
 
 FACTS, LOG, ERROR, STATE = "facts.json", "log.txt", "error.txt", "state.msgpack"
-TABLE = "log.csv"
+TABLE, DONE = "log.csv", "done"
 MAX_FAILURES = 3  # of workers, each gone on from
 
 
@@ -34,7 +36,7 @@ def train_parallel(
     *,
     workers: int = 2,
     cores: int = 1,
-    gpu: bool = False,
+    gpu_id: int = -1,
     address: str = "local",
     resume: bool = False,
     overrides: dict[str, Any] | None = None,
@@ -51,7 +53,7 @@ def train_parallel(
         the project, under the same path.
     workers: Processes.
     cores: CPU cores of each.
-    gpu: Give each worker a GPU.
+    gpu_id: -1 for the CPU; with any other each worker gets a GPU, which Ray chooses.
     address: Of a Ray cluster; "local" starts one for this training on this machine.
     resume: Go on with a training that was killed.
     RETURNS: What training.json holds.
@@ -62,23 +64,41 @@ def train_parallel(
     check_config(config, overrides)
     check_inputs(config, overrides)
     work = output.with_name(f".{output.name}.partial").resolve()
-    facts = _facts(config, overrides, workers, gpu)
-    _prepare(work, facts, resume)
-    start = time.perf_counter()
-    resources = {"cpu": cores, "gpu": int(gpu)}
-    with connected(address, workers, resources, workers), _following(work / LOG):
-        _fit(config, work, overrides, workers, cores, gpu)
-    facts["seconds"] = round(time.perf_counter() - start, 1)
-    for name in (FACTS, LOG, STATE, "ray"):
-        remove(work / name)
-    for folder in (work, work / "model-best", work / "model-last"):
-        (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf8")
-    with replacing(output) as temporary:
-        work.rename(temporary)
+    facts = _facts(config, overrides, workers, gpu_id)
+    with _alone(work):
+        before = _prepare(work, facts, resume)
+        start = time.perf_counter()
+        resources = {"cpu": cores, "gpu": int(gpu_id >= 0)}
+        with connected(address, workers, resources, workers), _following(work / LOG):
+            _fit(config, work, overrides, workers, cores, gpu_id)
+        facts["seconds"] = round(before + time.perf_counter() - start, 1)
+        text = json.dumps(facts, indent=2) + "\n"
+        for folder in (work, work / "model-best", work / "model-last"):
+            (folder / "training.json").write_text(text, encoding="utf8")
+        with replacing(output) as temporary:
+            work.rename(temporary)
+        for name in (STATE, LOG, DONE, "ray", FACTS):
+            remove(output / name)
     return facts
 
 
-def _facts(config: Path, overrides: dict[str, Any], workers: int, gpu: bool) -> dict[str, Any]:
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Refuse a second training into the same folder while this one runs."""
+    work.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{work}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"{work}: another training is at it. Expected one at a time.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        remove(Path(lock.lock_file))
+
+
+def _facts(config: Path, overrides: dict[str, Any], workers: int, gpu_id: int) -> dict[str, Any]:
     """Return what a training must have in common with the one that it goes on with."""
     whole = load_config(config, overrides=overrides, interpolate=True)
     files = [Path(str(path)) for path in whole.get("paths", {}).values() if path]
@@ -90,12 +110,15 @@ def _facts(config: Path, overrides: dict[str, Any], workers: int, gpu: bool) -> 
         "overrides": overrides,
         "data": data,
         "workers": workers,
-        "gpu_id": 0 if gpu else -1,
+        "gpu_id": gpu_id,
     }
 
 
-def _prepare(work: Path, facts: dict[str, Any], resume: bool) -> None:
-    """Make the folder of a training, or see that the one there is the same training."""
+def _prepare(work: Path, facts: dict[str, Any], resume: bool) -> float:
+    """Make the folder of a training, or see that the one there is the same training.
+
+    RETURNS: Seconds that the one there has taken.
+    """
     if resume and not (work / FACTS).exists():
         raise ValueError(f"{work}: no training to go on with. Expected none of --resume.")
     if not (work / STATE).exists():
@@ -116,22 +139,25 @@ def _prepare(work: Path, facts: dict[str, Any], resume: bool) -> None:
     work.mkdir(parents=True, exist_ok=True)
     with replacing(work / FACTS) as temporary:
         temporary.write_text(json.dumps(facts), encoding="utf8")
+    return srsly.read_msgpack(work / STATE)["seconds"] if (work / STATE).exists() else 0.0
 
 
 def _fit(
-    config: Path, work: Path, overrides: dict[str, Any], workers: int, cores: int, gpu: bool
+    config: Path, work: Path, overrides: dict[str, Any], workers: int, cores: int, gpu_id: int
 ) -> None:
     """Run the workers, and raise ValueError with the reason if they gave up."""
     from ray import train
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    settings = {"config": config, "work": work, "overrides": overrides, "gpu_id": 0 if gpu else -1}
+    mine = 0 if gpu_id >= 0 else -1  # of the GPUs that a worker sees
+    settings = {"config": config, "work": work, "overrides": overrides, "gpu_id": mine}
     remove(work / "ray")
+    remove(work / DONE)
     trainer = DataParallelTrainer(  # not TorchTrainer: it shows each worker the GPUs of all
         partial(_run, Path.cwd()),
         train_loop_config=settings,
         scaling_config=train.ScalingConfig(
-            num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cores}
+            num_workers=workers, use_gpu=gpu_id >= 0, resources_per_worker={"CPU": cores}
         ),
         run_config=train.RunConfig(
             name="ray",
@@ -139,19 +165,22 @@ def _fit(
             failure_config=train.FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    failure = ""
+    failure = "A worker ended and could not say why. Is the disk full?"
     try:
         trainer.fit()
     except train.TrainingFailedError as error:
         failure = str(error).strip().splitlines()[-1]
-    if (work / ERROR).exists():
-        failure = (work / ERROR).read_text(encoding="utf8")
-    if failure:
+    if not (work / DONE).exists():
+        failure = _text_of(work / ERROR) or failure
         if (work / STATE).exists():
             failure += f"\nWhat was learned is in {work}; --resume goes on with it."
         else:
             remove(work)
         raise ValueError(failure)
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf8") if path.exists() else ""
 
 
 def _run(project: Path, settings: dict[str, Any]) -> None:
@@ -179,10 +208,13 @@ def _run(project: Path, settings: dict[str, Any]) -> None:
         try:
             with noting(settings["config"], settings["overrides"], settings["work"] / TABLE), group:
                 Worker(**settings).train(stream, stream)
+            if me.get_world_rank() == 0:
+                (settings["work"] / DONE).touch()
         except RuntimeError:  # among them that another worker is gone: Ray tries again
             raise
         except Exception as error:
             note.write_text(f"{type(error).__name__}: {error}", encoding="utf8")
+            raise  # so that Ray ends the others
 
 
 @contextmanager
@@ -218,7 +250,9 @@ def main(
     output: Annotated[Path, typer.Argument(help="Folder for model-best and model-last")],
     workers: Annotated[int, typer.Option(help="Processes that share each batch", min=1)] = 2,
     cores: Annotated[int, typer.Option(help="CPU cores per worker", min=1)] = 1,
-    gpu: Annotated[bool, typer.Option("--gpu", help="A GPU for each worker")] = False,
+    gpu_id: Annotated[
+        int, typer.Option(help="-1 for the CPU, else a GPU of Ray's choice per worker", min=-1)
+    ] = -1,
     address: Annotated[str, typer.Option(help="Of a Ray cluster; auto finds it")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill")] = False,
 ) -> None:
@@ -230,7 +264,7 @@ def main(
             output,
             workers=workers,
             cores=cores,
-            gpu=gpu,
+            gpu_id=gpu_id,
             address=address,
             resume=resume,
             overrides=overrides,

@@ -76,6 +76,7 @@ def test_rows_keep_what_they_have_and_get_what_the_pipeline_says(
     [
         ("{", r"line 9: .*Expected JSON"),
         ('{"txt": "a"}', r'line 9: .*Expected an object with "text"'),
+        ('{"text": "a", "scores": {}}', r"line 9: 'scores' is taken\. Expected rows without"),
         (json.dumps({"text": "a" * 1_000_001}), r"line 9: 1000001 characters\. Expected at most"),
     ],
 )
@@ -101,6 +102,8 @@ def test_what_cannot_be_predicted_is_refused_before_ray_starts(files, pipeline, 
         predict_shards(pipeline, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(ValueError, match="Expected a folder elsewhere"):
         predict_shards(pipeline, tmp_path / "in", tmp_path / "in" / "out")
+    with pytest.raises(ValueError, match="Expected a folder elsewhere"):
+        predict_shards(pipeline, tmp_path / "in", tmp_path)
     (tmp_path / "out").mkdir()
     row = {"file": "a.jsonl", "model": "other", "model_sha256": "0", "sha256": "0", "posts": 1}
     srsly.write_jsonl(tmp_path / "out" / "manifest.ndjson", [row])

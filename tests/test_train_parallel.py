@@ -19,6 +19,7 @@ import spacy
 import srsly
 import torch
 import torch.multiprocessing as mp
+from filelock import FileLock
 from spacy.cli.train import train as spacy_train
 from spacy.tokens import DocBin
 from spacy.training import Example
@@ -28,6 +29,7 @@ from thinc.api import Config, PyTorchWrapper
 from scripts import exchange as exchange_module
 from scripts.exchange import Exchange, process_group
 from scripts.on_ray import connected
+from scripts.train_parallel import train_parallel
 from scripts.train_worker import Worker
 from scripts.training_state import (
     digest_of,
@@ -515,6 +517,14 @@ def test_a_cluster_that_is_too_small_is_named():
         connected("local", 1, two, together=2),
     ):
         pass
+
+
+def test_two_trainings_into_one_folder_are_refused(cnn, tmp_path):
+    with (
+        FileLock(tmp_path / ".out.partial.lock"),
+        pytest.raises(ValueError, match=r"another training is at it\. Expected one at a time"),
+    ):
+        train_parallel(cnn[0], tmp_path / "out", overrides=cnn[1])
 
 
 def test_an_address_where_nobody_answers_is_named(monkeypatch):
