@@ -60,22 +60,31 @@ def time_workers(config: Path, data: str, workers: int, size: int, steps: int) -
         return srsly.read_json(Path(folder) / "result.json")
 
 
-def _time(
-    rank: int, workers: int, config: Path, data: str, size: int, steps: int, folder: Path
-) -> None:
+def joined_by_file(rank: int, workers: int, folder: Path) -> Any:
+    """Join a group of processes of this machine, the first of which leaves its place in a file.
+
+    RETURNS: The context of scripts.exchange.process_group.
+    """
+
     def tell(place: Any) -> Any:
         if rank == 0:
             srsly.write_json(folder / ".place", place)
             (folder / ".place").rename(folder / "place.json")
         while not (folder / "place.json").exists():
-            time.sleep(0.1)
+            time.sleep(0.01)
         return srsly.read_json(folder / "place.json")
 
+    return process_group(rank, workers, "127.0.0.1", tell, "gloo")
+
+
+def _time(
+    rank: int, workers: int, config: Path, data: str, size: int, steps: int, folder: Path
+) -> None:
     corpus = Path("corpus") / data
     paths = {"train": "train.spacy", "dev": "dev.spacy", "labels": "labels.json"}
     overrides = {f"paths.{key}": str(corpus / name) for key, name in paths.items()}
     overrides["training.batcher.size"] = size
-    with process_group(rank, workers, "127.0.0.1", tell, "gloo"):
+    with joined_by_file(rank, workers, folder):
         worker = Worker(config, overrides, folder)
         exchanges: list[float] = []
         if worker.exchange:

@@ -89,3 +89,10 @@ class Exchange:
             number: self.buffer[start:end]
             for number, (start, end) in zip(numbers, pairwise(ends), strict=True)
         }
+
+
+def gather(value: Any) -> list[Any]:
+    """Return what each worker has, on all of them."""
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

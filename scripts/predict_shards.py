@@ -35,7 +35,7 @@ def predict_shards(
     *,
     workers: int = 2,
     cores: int = 1,
-    gpu: bool = False,
+    gpu_id: int = -1,
     address: str = "local",
 ) -> dict[str, Any]:
     """Add what a pipeline decides to each row of many files.
@@ -47,7 +47,7 @@ def predict_shards(
         changed; manifest.ndjson says which are.
     workers: Processes, each with the pipeline, each at a file of its own.
     cores: CPU cores of each.
-    gpu: Give each worker a GPU.
+    gpu_id: -1 for the CPU; with any other each worker gets a GPU, which Ray chooses.
     address: Of a Ray cluster, whose machines see all folders under the same path.
     RETURNS: files and posts predicted now, files done before, seconds.
     RAISES ValueError: No files, another pipeline than before, bad rows; names file and line. The
@@ -63,9 +63,9 @@ def predict_shards(
     problems = []
     if todo:
         output.mkdir(parents=True, exist_ok=True)
-        resources = {"cpu": cores, "gpu": int(gpu)}
+        resources = {"cpu": cores, "gpu": int(gpu_id >= 0)}
         with connected(address, workers, resources, workers), (output / DONE).open("a") as log:
-            rows = _run(todo, workers, cores, gpu, (Path.cwd(), model, source, output))
+            rows = _run(todo, workers, cores, gpu_id, (Path.cwd(), model, source, output))
             for row in tqdm(rows, total=len(todo), unit=" files"):
                 if row["error"]:
                     problems.append(row["error"])
@@ -116,7 +116,7 @@ def _note(log: IO[str], row: dict[str, Any]) -> None:
 
 
 def _run(
-    files: list[str], workers: int, cores: int, gpu: bool, places: tuple[Path, ...]
+    files: list[str], workers: int, cores: int, gpu_id: int, places: tuple[Path, ...]
 ) -> Iterator[dict[str, Any]]:
     """Yield file, posts, sha256 and error of each file, as they are done."""
     import ray.data
@@ -127,10 +127,10 @@ def _run(
     items = ray.data.from_items([{"file": name} for name in files], override_num_blocks=len(files))
     results = items.map(
         Predictor,
-        fn_constructor_args=(*places, 0 if gpu else -1),
+        fn_constructor_args=(*places, 0 if gpu_id >= 0 else -1),
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(files))),
         num_cpus=cores,
-        num_gpus=int(gpu),
+        num_gpus=int(gpu_id >= 0),
     )
     yield from results.iter_rows()
 
@@ -203,13 +203,15 @@ def main(
     output: Annotated[Path, typer.Argument(help="Folder for the same files with emotions")],
     workers: Annotated[int, typer.Option(help="Processes", min=1)] = 2,
     cores: Annotated[int, typer.Option(help="CPU cores per worker", min=1)] = 1,
-    gpu: Annotated[bool, typer.Option("--gpu", help="A GPU for each worker")] = False,
+    gpu_id: Annotated[
+        int, typer.Option(help="-1 for the CPU, else a GPU of Ray's choice per worker", min=-1)
+    ] = -1,
     address: Annotated[str, typer.Option(help="Of a Ray cluster; auto finds it")] = "local",
 ) -> None:
     """Predict many files on several cores or machines; run it again after a kill."""
     try:
         found = predict_shards(
-            model, source, output, workers=workers, cores=cores, gpu=gpu, address=address
+            model, source, output, workers=workers, cores=cores, gpu_id=gpu_id, address=address
         )
     except ValueError as error:
         msg.fail("Cannot predict all of it", str(error), exits=1)

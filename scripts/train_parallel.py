@@ -1,13 +1,9 @@
 """Train a config with several workers on Ray, each on a share of every batch."""
 
 import json
-import os
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,11 +19,10 @@ from scripts.check_config import check_config, check_inputs
 from scripts.files import check_output, hash_of, remove, replacing
 from scripts.on_ray import connected
 from scripts.train import with_dashes
-from scripts.training_log import noting
+from scripts.train_on_ray import DONE, ERROR, LOG, RAY, fit, following
+from scripts.train_worker import STATE
 
-FACTS, LOG, ERROR, STATE = "facts.json", "log.txt", "error.txt", "state.msgpack"
-TABLE, DONE = "log.csv", "done"
-MAX_FAILURES = 3  # of workers, each gone on from
+FACTS = "facts.json"
 
 
 def train_parallel(
@@ -69,15 +64,15 @@ def train_parallel(
         before = _prepare(work, facts, resume)
         start = time.perf_counter()
         resources = {"cpu": cores, "gpu": int(gpu_id >= 0)}
-        with connected(address, workers, resources, workers), _following(work / LOG):
-            _fit(config, work, overrides, workers, cores, gpu_id)
+        with connected(address, workers, resources, workers), following(work / LOG):
+            fit(config, work, overrides, workers, cores, gpu_id)
         facts["seconds"] = round(before + time.perf_counter() - start, 1)
         text = json.dumps(facts, indent=2) + "\n"
         for folder in (work, work / "model-best", work / "model-last"):
             (folder / "training.json").write_text(text, encoding="utf8")
         with replacing(output) as temporary:
             work.rename(temporary)
-        for name in (STATE, LOG, DONE, "ray", FACTS):
+        for name in (STATE, LOG, DONE, RAY, FACTS):
             remove(output / name)
     return facts
 
@@ -140,108 +135,6 @@ def _prepare(work: Path, facts: dict[str, Any], resume: bool) -> float:
     with replacing(work / FACTS) as temporary:
         temporary.write_text(json.dumps(facts), encoding="utf8")
     return srsly.read_msgpack(work / STATE)["seconds"] if (work / STATE).exists() else 0.0
-
-
-def _fit(
-    config: Path, work: Path, overrides: dict[str, Any], workers: int, cores: int, gpu_id: int
-) -> None:
-    """Run the workers, and raise ValueError with the reason if they gave up."""
-    from ray import train
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-
-    mine = 0 if gpu_id >= 0 else -1  # of the GPUs that a worker sees
-    settings = {"config": config, "work": work, "overrides": overrides, "gpu_id": mine}
-    remove(work / "ray")
-    remove(work / DONE)
-    trainer = DataParallelTrainer(  # not TorchTrainer: it shows each worker the GPUs of all
-        partial(_run, Path.cwd()),
-        train_loop_config=settings,
-        scaling_config=train.ScalingConfig(
-            num_workers=workers, use_gpu=gpu_id >= 0, resources_per_worker={"CPU": cores}
-        ),
-        run_config=train.RunConfig(
-            name="ray",
-            storage_path=str(work),
-            failure_config=train.FailureConfig(max_failures=MAX_FAILURES),
-        ),
-    )
-    failure = "A worker ended and could not say why. Is the disk full?"
-    try:
-        trainer.fit()
-    except train.TrainingFailedError as error:
-        failure = str(error).strip().splitlines()[-1]
-    if not (work / DONE).exists():
-        failure = _text_of(work / ERROR) or failure
-        if (work / STATE).exists():
-            failure += f"\nWhat was learned is in {work}; --resume goes on with it."
-        else:
-            remove(work)
-        raise ValueError(failure)
-
-
-def _text_of(path: Path) -> str:
-    return path.read_text(encoding="utf8") if path.exists() else ""
-
-
-def _run(project: Path, settings: dict[str, Any]) -> None:
-    """Be one worker, in a process of Ray's."""
-    from ray.train import get_context
-    from ray.train.collective import broadcast_from_rank_zero
-    from ray.util import get_node_ip_address
-
-    from scripts.exchange import process_group
-    from scripts.train_worker import Worker
-
-    os.chdir(project)
-    me = get_context()
-    group = process_group(
-        me.get_world_rank(),
-        me.get_world_size(),
-        get_node_ip_address(),
-        broadcast_from_rank_zero,
-        "gloo" if settings["gpu_id"] < 0 else "nccl",
-    )
-    log, note = settings["work"] / LOG, settings["work"] / ERROR
-    if note.exists():
-        return  # trying again will not help
-    with log.open("a", encoding="utf8", buffering=1) as stream:
-        try:
-            with noting(settings["config"], settings["overrides"], settings["work"] / TABLE), group:
-                Worker(**settings).train(stream, stream)
-            if me.get_world_rank() == 0:
-                (settings["work"] / DONE).touch()
-        except RuntimeError:  # among them that another worker is gone: Ray tries again
-            raise
-        except Exception as error:
-            note.write_text(f"{type(error).__name__}: {error}", encoding="utf8")
-            raise  # so that Ray ends the others
-
-
-@contextmanager
-def _following(log: Path) -> Iterator[None]:
-    """Print what the first worker writes to its log, as it comes."""
-    ended = threading.Event()
-    position = log.stat().st_size if log.exists() else 0
-
-    def follow() -> None:
-        nonlocal position
-        last = False
-        while not last:
-            last = ended.wait(0.5)
-            if log.exists():
-                with log.open(encoding="utf8") as lines:
-                    lines.seek(position)
-                    sys.stdout.write(lines.read())
-                    sys.stdout.flush()
-                    position = lines.tell()
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def main(

@@ -4,6 +4,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from timeit import default_timer
@@ -15,8 +16,6 @@ import srsly
 import torch.distributed as dist
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
-from spacy.scorer import Scorer
-from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import (
@@ -29,7 +28,8 @@ from spacy.util import load_config, registry, resolve_dot_names
 from thinc.api import constant, fix_random_seed, set_dropout_rate, set_gpu_allocator
 
 import plugins  # noqa: F401  registers what the configs name
-from scripts.exchange import Exchange
+from scripts.evaluate_together import evaluate_together
+from scripts.exchange import Exchange, gather
 from scripts.files import replacing
 from scripts.gpu import use_gpu
 from scripts.training_state import (
@@ -38,6 +38,7 @@ from scripts.training_state import (
     optimizer_to_dict,
     parameters_of,
     random_from_list,
+    random_of,
     random_to_list,
     scalers_from_list,
     scalers_of,
@@ -87,9 +88,9 @@ class Worker:
         self.own_random = random_to_list()
         if self.exchange:
             self.exchange.copy_weights()
-            random_from_list(_gather(random_to_list())[0])  # without a seed they differ
+            random_from_list(gather(random_to_list())[0])  # without a seed they differ
             if self.rank:  # other dropout than the first worker
-                self.own_random = _random_of(self.rank)
+                self.own_random = random_of(self.rank)
 
     def train(self, stdout: IO, stderr: IO) -> None:
         """Train to the end, from the last evaluation of an earlier process if there was one.
@@ -231,47 +232,29 @@ class Worker:
         if self.workers == 1:
             return losses
         total: dict[str, float] = {}
-        for part in _gather(losses):
+        for part in gather(losses):
             for name, value in part.items():
                 total[name] = total.get(name, 0.0) + value
         return total
 
     def _evaluation(self) -> Callable[[], tuple[float, dict[str, float]]]:
         """Return a function that evaluates dev, each worker a share of it."""
-        if self.workers == 1:
-            return create_evaluation_callback(self.nlp, self.dev_corpus, self.T["score_weights"])
-        shared = SimpleNamespace(evaluate=self.evaluate, pipe_names=self.nlp.pipe_names)
+        nlp: Any = self.nlp
+        if self.workers > 1:
+            nlp = SimpleNamespace(
+                evaluate=partial(evaluate_together, self.nlp, self.rank, self.workers),
+                pipe_names=self.nlp.pipe_names,
+            )
         return create_evaluation_callback(
-            shared, lambda _: self.dev_corpus(self.nlp), self.T["score_weights"]
+            nlp, lambda _: self.dev_corpus(self.nlp), self.T["score_weights"]
         )
-
-    def evaluate(self, examples: Iterator[Example]) -> dict[str, Any]:
-        """Predict a share of the examples on each worker, and score all of them on the first."""
-        examples = list(examples)
-        share = [example.predicted.copy() for example in examples[self.rank :: self.workers]]
-        start = default_timer()
-        docs = [doc.to_bytes(exclude=["tensor"]) for doc in self.nlp.pipe(share)]
-        seconds = default_timer() - start
-        parts = _gather((docs, seconds))
-        scores: list[Any] = [None]
-        if self.rank == 0:
-            predicted = []
-            for rank, (part, _) in enumerate(parts):
-                for example, data in zip(examples[rank :: self.workers], part, strict=True):
-                    doc = Doc(self.nlp.vocab).from_bytes(data)
-                    predicted.append(Example(doc, example.reference))
-            scores = [Scorer(nlp=self.nlp).score(predicted)]
-            words = sum(len(example.predicted) for example in predicted)
-            scores[0]["speed"] = words / max(seconds for _, seconds in parts)
-        dist.broadcast_object_list(scores)
-        return scores[0]
 
     def _save(self, info: dict[str, Any], is_best: bool) -> None:
         """Save model and state after an evaluation, once it is sure that all workers agree."""
         numbers, digest = [random_to_list(), self.own_random], digest_of(self.parameters)
         pools = [mask.pool for mask in self.masks]
         everyone = (
-            _gather((numbers, digest, pools)) if self.workers > 1 else [(numbers, digest, pools)]
+            gather((numbers, digest, pools)) if self.workers > 1 else [(numbers, digest, pools)]
         )
         if len({digest for _, digest, _ in everyone}) > 1:
             raise ValueError(f"The workers' weights differ after step {info['step']}.")
@@ -323,22 +306,6 @@ class Worker:
         self.nlp.meta["performance"] = state["performance"]
         self.own_random = state["random"][self.rank][1]
         return state
-
-
-def _gather(value: Any) -> list[Any]:
-    """Return what each worker has, on all of them."""
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
-
-
-def _random_of(rank: int) -> list[Any]:
-    """Return random numbers of a worker's own, without moving those in use."""
-    before = random_to_list()
-    fix_random_seed(random.Random(f"{random.random()} {rank}").getrandbits(32))
-    state = random_to_list()
-    random_from_list(before)
-    return state
 
 
 def _share(batch: list[Example], rank: int, workers: int) -> list[Example]:

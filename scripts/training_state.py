@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import torch
-from thinc.api import Model, Optimizer, PyTorchGradScaler, PyTorchShim
+from thinc.api import Model, Optimizer, PyTorchGradScaler, PyTorchShim, fix_random_seed
 from thinc.types import FloatsXd
 from thinc.util import to_numpy, torch2xp, xp2torch
 
@@ -163,3 +163,12 @@ def random_from_list(state: list[Any]) -> None:
     random.setstate((version, tuple(numbers), gauss))
     numpy.random.set_state(tuple(state[1]))
     torch.set_rng_state(torch.from_numpy(numpy.array(state[2], "uint8")))
+
+
+def random_of(rank: int) -> list[Any]:
+    """Return the state of random numbers of a worker's own, without moving those in use."""
+    before = random_to_list()
+    fix_random_seed(random.Random(f"{random.random()} {rank}").getrandbits(32))
+    state = random_to_list()
+    random_from_list(before)
+    return state

@@ -1,0 +1,194 @@
+"""Small trainings of all kinds, and what several tests of parallel training do with them."""
+
+import io
+from filecmp import dircmp
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+import srsly
+from spacy.tokens import DocBin
+from spacy.training import Example
+from spacy.util import registry
+from thinc.api import Config
+
+from benchmarks.parallel import joined_by_file
+from scripts.train_worker import Worker
+from scripts.training_state import digest_of, weights_to_dict
+from tests.conftest import ROOT
+from tests.tiny_transformer import save_tiny_transformer
+
+TEXTCAT = "components.textcat_multilabel"
+TOK2VEC = f"{TEXTCAT}.model.tok2vec"
+LABELS = ("joy", "anger", "neutral")
+SMALL_CNN = {
+    f"{TOK2VEC}.encode.width": 16,
+    f"{TOK2VEC}.encode.depth": 1,
+    f"{TOK2VEC}.embed.width": 16,
+    f"{TOK2VEC}.embed.rows": [200, 50],
+    f"{TOK2VEC}.embed.ngram_rows": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> dict:
+    """Overrides of any config: forty posts of three labels, a few steps."""
+    folder, nlp = tmp_path_factory.mktemp("corpus"), spacy.blank("en")
+    words = ["great day", "awful stuff", "the bus", "what a great bus", "so awful a day"]
+    docs = DocBin()
+    for number in range(40):
+        doc = nlp(" ".join(words[(number * step) % 5] for step in range(1, 2 + number % 4)))
+        on = ["great" in doc.text, "awful" in doc.text, "bus" in doc.text]
+        doc.cats = dict(zip(LABELS, map(float, on), strict=True))
+        docs.add(doc)
+    docs.to_disk(folder / "train.spacy")
+    srsly.write_json(folder / "labels.json", LABELS)
+    return {
+        "paths.train": str(folder / "train.spacy"),
+        "paths.dev": str(folder / "train.spacy"),
+        "paths.labels": str(folder / "labels.json"),
+        "training.batcher.size": 8,
+        "training.max_steps": 12,
+        "training.eval_frequency": 4,
+    }
+
+
+@pytest.fixture(scope="module")
+def cnn(small) -> tuple[Path, dict]:
+    return ROOT / "configs" / "cnn.cfg", {**small, **SMALL_CNN}
+
+
+@pytest.fixture(scope="module")
+def stream(small, tmp_path_factory) -> tuple[Path, dict]:
+    path = tmp_path_factory.mktemp("stream") / "posts.jsonl"
+    docs = list(DocBin().from_disk(small["paths.train"]).get_docs(spacy.blank("en").vocab))
+    rows = [
+        {"text": doc.text, "labels": [label for label in LABELS if doc.cats[label]]} for doc in docs
+    ]
+    srsly.write_jsonl(path, [row for row in rows if row["labels"]])
+    paths = {"paths.train": str(path), "paths.dev": str(path)}
+    return ROOT / "configs" / "stream.cfg", {**small, **SMALL_CNN, **paths}
+
+
+@pytest.fixture(scope="module")
+def shards(cnn, tmp_path_factory) -> tuple[Path, dict]:
+    folder, nlp = tmp_path_factory.mktemp("shards"), spacy.blank("en")
+    docs = list(DocBin().from_disk(cnn[1]["paths.train"]).get_docs(nlp.vocab))
+    for start in range(0, 40, 10):
+        DocBin(docs=docs[start : start + 10]).to_disk(folder / f"{start}.spacy")
+    more = {
+        "paths.train": str(folder),
+        "corpora.train.@readers": "goemotions.Shards.v1",
+        "corpora.train.shuffle_buffer": 15,
+        "training.max_epochs": -1,
+    }
+    return cnn[0], {**cnn[1], **more}
+
+
+@pytest.fixture(scope="module")
+def torch_lstm(small) -> tuple[Path, dict]:
+    widths = {f"{TEXTCAT}.model.lstm_width": 8, f"{TEXTCAT}.model.embed_width": 8}
+    return ROOT / "configs" / "torch_lstm.cfg", {**small, **widths}
+
+
+@pytest.fixture(scope="module")
+def bert(small, tmp_path_factory) -> tuple[Path, dict]:
+    model = save_tiny_transformer(tmp_path_factory.mktemp("models") / "tiny")
+    return ROOT / "configs" / "bert.cfg", {**small, "vars.transformer": str(model)}
+
+
+@pytest.fixture(scope="module")
+def multitask(small, tmp_path_factory) -> tuple[Path, dict]:
+    """Words are predicted from others that are hidden, by numbers that the encoder draws."""
+    folder, nlp = tmp_path_factory.mktemp("raw"), spacy.blank("en")
+    docs = list(DocBin().from_disk(small["paths.train"]).get_docs(nlp.vocab))
+    numbers = numpy.random.RandomState(0)
+    for word in sorted({token.text for doc in docs for token in doc}):
+        nlp.vocab.set_vector(word, numbers.normal(size=8).astype("f"))
+    nlp.to_disk(folder / "vectors")
+    srsly.write_jsonl(folder / "raw.jsonl", [{"text": f"{doc.text} {doc.text}"} for doc in docs])
+    objective = "components.pretraining_objective.objective"
+    more = {
+        "paths.raw_text": str(folder / "raw.jsonl"),
+        "paths.vectors": str(folder / "vectors"),
+        f"{objective}.hidden_size": 16,
+        f"{objective}.loss": "cosine",
+        f"{objective}.mask_prob": 0.3,
+    }
+    return ROOT / "configs" / "multitask.cfg", {**small, **SMALL_CNN, **more}
+
+
+@registry.callbacks("count_steps")
+def create_count_steps():
+    def count(nlp, args: dict) -> None:
+        """Leave in the saved pipeline which step was the last, and in the weights that it was."""
+        nlp.get_pipe("textcat_multilabel").cfg["last"] = [args["step"], args["epoch"]]
+        model = nlp.get_pipe("textcat_multilabel").model
+        node = next(node for node in model.walk() if node.name == "layernorm")
+        node.set_param("G", node.get_param("G") + 0.001 * args["step"])
+
+    return count
+
+
+@pytest.fixture(scope="module")
+def frozen(cnn, tmp_path_factory) -> tuple[Path, dict]:
+    """A tagger of another pipeline, frozen, whose tags the encoder sees, and before_update."""
+    folder, overrides = tmp_path_factory.mktemp("frozen"), cnn[1]
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tagger")
+    docs = DocBin().from_disk(overrides["paths.train"]).get_docs(nlp.vocab)
+    examples = []
+    for doc in docs:
+        reference = doc.copy()
+        for token in reference:
+            token.tag_ = "NN" if len(token) < 4 else "JJ"
+        examples.append(Example(nlp.make_doc(doc.text), reference))
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(20):
+        nlp.update(examples, sgd=optimizer)
+    nlp.to_disk(folder / "tagger")
+    config = Config().from_disk(cnn[0], interpolate=False)
+    config["nlp"]["pipeline"] = ["tagger", "textcat_multilabel"]
+    config["components"]["tagger"] = {"source": str(folder / "tagger")}
+    embed = config["components"]["textcat_multilabel"]["model"]["tok2vec"]["embed"]
+    embed["attrs"] = ["NORM", "TAG"]
+    training = config["training"]
+    training["frozen_components"] = training["annotating_components"] = ["tagger"]
+    training["before_update"] = {"@callbacks": "count_steps"}
+    config.to_disk(folder / "frozen.cfg")
+    return folder / "frozen.cfg", overrides
+
+
+RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]
+
+
+def train_here(recipe: tuple[Path, dict], work: Path) -> Worker:
+    """Train in this process, as the only worker."""
+    work.mkdir(exist_ok=True)
+    worker = Worker(*recipe, work)
+    worker.train(io.StringIO(), io.StringIO())
+    return worker
+
+
+def be_one(rank: int, workers: int, recipe: tuple[Path, dict], folder: Path) -> None:
+    """Be one of several workers; write what weights there are after each step."""
+    with joined_by_file(rank, workers, folder):
+        worker = Worker(*recipe, folder)
+        digests = [digest_of(worker.parameters)]
+        for _ in worker.steps():
+            digests.append(digest_of(worker.parameters))
+    srsly.write_json(folder / f"digests-{rank}.json", digests)
+    weights = weights_to_dict(worker.parameters)
+    numpy.savez(folder / f"weights-{rank}.npz", **weights)
+    with worker.nlp.use_params(worker.optimizer.averages):
+        numpy.savez(folder / f"averages-{rank}.npz", **weights_to_dict(worker.parameters))
+
+
+def assert_same_files(one: Path, other: Path, ignore: list[str] | None = None) -> None:
+    compared = dircmp(one, other, ignore)
+    assert not compared.left_only and not compared.right_only, (one, other)
+    for name in compared.common_files:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    for name in compared.common_dirs:
+        assert_same_files(one / name, other / name)
