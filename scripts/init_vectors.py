@@ -119,7 +119,7 @@ def read_lines(source: Path) -> Iterator[tuple[int, str]]:
                 number += 1
                 if len(raw) == MAX_LINE:
                     raise ValueError(
-                        f"{source}, line {number}: over {MAX_LINE} bytes. Expected a vector a line."
+                        f"{source}, line {number}: over {MAX_LINE} bytes. Expected shorter lines."
                     )
                 yield number, raw.decode("utf8")
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import spacy
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.training import Corpus
+from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
 import plugins  # noqa: F401  registers what the pipelines are made of
@@ -29,17 +30,35 @@ class Scores:
     seconds: float
 
 
-def load_pipeline(path: Path, gpu_id: int = -1) -> Language:
+def find_pipeline(model: Path | str) -> Path:
+    """Return the folder of a pipeline, given as a folder or as the name of an installed package.
+
+    RAISES ValueError: There is none.
+    """
+    path = Path(model)
+    if (path / "meta.json").exists():
+        return path
+    if is_package(str(model)):
+        package = get_package_path(str(model))
+        found = [meta.parent for meta in package.glob("*/meta.json")]
+        if len(found) == 1:
+            return found[0]
+    raise ValueError(f"{model}: no pipeline here. Expected a folder with meta.json; train first.")
+
+
+def load_pipeline(model: Path | str, gpu_id: int = -1) -> Language:
     """Load a pipeline, on the GPU if one is named.
 
-    RAISES ValueError: There is no pipeline at `path`, or no such GPU.
+    model: Folder, or the name of an installed package.
+    RAISES ValueError: There is no pipeline, it is damaged, or there is no such GPU.
     """
     use_gpu(gpu_id)
-    if not (path / "meta.json").exists():
-        raise ValueError(
-            f"{path}: no pipeline here. Expected a folder with meta.json; train first."
-        )
-    return spacy.load(path)
+    path = find_pipeline(model)
+    try:
+        return spacy.load(path)
+    except Exception as error:  # whatever a damaged file makes of some library
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: cannot be loaded. {said[0]}") from error
 
 
 def labels_of(nlp: Language) -> list[str]:

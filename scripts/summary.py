@@ -7,7 +7,8 @@ import srsly
 import typer
 from wasabi import msg
 
-from scripts.predict import describe, predict
+from scripts.predict import predict
+from scripts.predictor import describe
 
 SENTENCES = (
     "I can't believe you did this for me, thank you so much!",

@@ -11,7 +11,8 @@ from scripts.bootstrap import unpack
 from scripts.decide import decide
 from scripts.evaluate import evaluate, print_table
 from scripts.files import hash_of
-from scripts.predict import describe, predict
+from scripts.predict import predict
+from scripts.predictor import describe
 from tests.conftest import LABELS
 
 
