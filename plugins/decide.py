@@ -1,18 +1,22 @@
 """Component that turns scores into decisions: per-label thresholds, kept in the pipeline."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
+from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import minibatch
 from spacy.vocab import Vocab
 
-EXTENSION = "emotions"
+EXTENSIONS = ("emotions", "probabilities")
 FILE = "thresholds.json"
+LEAST = 1e-6  # scores nearer to 0 or 1 count as this far from them
 
 
 def make_decide(nlp: Language, name: str) -> "Decide":
@@ -32,6 +36,8 @@ class Decide(Pipe):
     """Pick the labels whose score reaches the label's threshold.
 
     doc._.emotions (list[str]): The picked labels, highest score first; none may reach its own.
+    doc._.probabilities (dict[str, float]): How likely each label is; None without a calibration.
+        doc.cats keeps the scores, which the thresholds are for.
     """
 
     def __init__(self, vocab: Vocab, name: str = "decide") -> None:
@@ -39,9 +45,11 @@ class Decide(Pipe):
         self.name = name
         self.thresholds: dict[str, float] = {}
         self.global_threshold: float | None = None
+        self.curves: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {}
-        if not Doc.has_extension(EXTENSION):
-            Doc.set_extension(EXTENSION, default=None)
+        for extension in EXTENSIONS:
+            if not Doc.has_extension(extension):
+                Doc.set_extension(extension, default=None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -53,27 +61,37 @@ class Decide(Pipe):
         thresholds: dict[str, float],
         global_threshold: float,
         settings: dict[str, Any] | None = None,
+        curves: list[dict[str, Any]] | None = None,
     ) -> None:
-        """Store thresholds.
+        """Store thresholds and a calibration.
 
         thresholds (0 to 1): One per label, in label order.
         global_threshold (0 to 1): The best single threshold, for comparison and rare labels.
         settings: How they were found; kept beside them.
-        RAISES ValueError: There are none, or one lies outside 0 to 1.
+        curves: One per label, for `apply_curves`; none leave doc._.probabilities unset.
+        RAISES ValueError: There are none, one lies outside 0 to 1, or the curves are not as many.
         """
         found = {**thresholds, "global": global_threshold}
         wrong = {label: value for label, value in found.items() if not 0 <= value <= 1}
         if wrong or not thresholds:
             raise ValueError(f"Thresholds {wrong or thresholds}. Expected one per label in 0 to 1.")
+        if curves and len(curves) != len(thresholds):
+            raise ValueError(f"{len(curves)} curves. Expected {len(thresholds)}, one per label.")
         self.thresholds = {label: float(value) for label, value in thresholds.items()}
+        self.curves = list(curves or [])
         self.global_threshold = float(global_threshold)
         self.settings = dict(settings or {})
 
     def __call__(self, doc: Doc) -> Doc:
-        """Set doc._.emotions.
+        """Set doc._.emotions, and doc._.probabilities if there is a calibration.
 
         RAISES ValueError: No thresholds were tuned yet, or a label has no score.
         """
+        self._decide(doc)
+        self._calibrate([doc])
+        return doc
+
+    def _decide(self, doc: Doc) -> None:
         if not self.thresholds:
             raise ValueError(
                 f"Component '{self.name}' has no thresholds yet. Tune them on dev: "
@@ -88,7 +106,27 @@ class Decide(Pipe):
         picked = [label for label, least in self.thresholds.items() if doc.cats[label] >= least]
         # A text without tokens has no evidence for any label, even one with a threshold of 0.
         doc._.emotions = sorted(picked, key=lambda label: -doc.cats[label]) if len(doc) else []
-        return doc
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Do the same for many docs; calibrating them together takes a tenth of the time."""
+        handle_error = self.get_error_handler()
+        for docs in minibatch(stream, batch_size):
+            decided = []
+            for doc in docs:
+                try:
+                    self._decide(doc)
+                    decided.append(doc)
+                except ValueError as error:
+                    handle_error(self.name, self, [doc], error)
+            self._calibrate(decided)
+            yield from decided
+
+    def _calibrate(self, docs: list[Doc]) -> None:
+        if not self.curves or not docs:
+            return
+        scores = numpy.array([[doc.cats[label] for label in self.thresholds] for doc in docs])
+        for doc, found in zip(docs, apply_curves(scores, self.curves).tolist(), strict=True):
+            doc._.probabilities = dict(zip(self.thresholds, found, strict=True))
 
     def initialize(
         self,
@@ -97,7 +135,7 @@ class Decide(Pipe):
         nlp: Language | None = None,
     ) -> None:
         """Forget the thresholds: they belong to a model that is now trained anew."""
-        self.thresholds, self.global_threshold, self.settings = {}, None, {}
+        self.thresholds, self.global_threshold, self.settings, self.curves = {}, None, {}, []
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Return the thresholds as bytes."""
@@ -122,6 +160,7 @@ class Decide(Pipe):
             "thresholds": self.thresholds,
             "global_threshold": self.global_threshold,
             "settings": self.settings,
+            "curves": self.curves,
         }
         return json.dumps(state, indent=2) + "\n"
 
@@ -129,4 +168,30 @@ class Decide(Pipe):
         self.thresholds = dict(state["thresholds"])
         self.global_threshold = state["global_threshold"]
         self.settings = dict(state["settings"])
+        self.curves = list(state.get("curves", []))  # older pipelines have none
         return self
+
+
+def apply_curves(
+    scores: NDArray[numpy.float64], curves: list[dict[str, Any]]
+) -> NDArray[numpy.float64]:
+    """Return probabilities of scores.
+
+    scores ([..., labels], 0 to 1): Of the classifier.
+    curves: Per label either a temperature, by which log-odds are divided, or the points of a curve,
+        score and probability, straight between them. None at all leave the scores as they are.
+    """
+    if not curves:
+        return scores
+    found = numpy.empty(scores.shape)
+    divided = numpy.array([curve.get("temperature", 0.0) for curve in curves])
+    warm = divided > 0
+    clipped = scores[..., warm].clip(LEAST, 1 - LEAST)
+    odds = numpy.log(clipped / (1 - clipped)) / divided[warm]
+    found[..., warm] = 1 / (1 + numpy.exp(-odds))
+    for number in numpy.flatnonzero(~warm):
+        points = curves[number]
+        found[..., number] = numpy.interp(
+            scores[..., number], points["score"], points["probability"]
+        )
+    return found

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from wasabi import msg
 
-from scripts.files import check_output, replacing
+from scripts.calibration import Calibration, fit_curves
+from scripts.files import check_output, hash_of, replacing
 from scripts.scores import load_pipeline, predict_scores
 from scripts.thresholds import Method, Objective, tune_thresholds
 
@@ -20,6 +21,7 @@ def decide(
     objective: Objective = "macro",
     method: Method = "bootstrap",
     min_support: int = 5,
+    calibration: Calibration = "isotonic",
     gpu_id: int = -1,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def decide(
     model: Trained pipeline; stays as it is.
     corpus: Dev set, .spacy.
     output: Folder of the new pipeline.
+    calibration: What turns scores into doc._.probabilities; decisions do not depend on it.
     RETURNS: thresholds per label, global_threshold, settings.
     RAISES ValueError: The model or the corpus cannot be used.
     """
@@ -50,10 +53,13 @@ def decide(
         "min_support": min_support,
         "seed": seed,
         "docs": len(found.scores),
+        "calibration": calibration,
+        "corpus_sha256": hash_of(corpus),
     }
     component = nlp.add_pipe("decide", last=True)
     tuned = dict(zip(found.labels, thresholds.tolist(), strict=True))
-    component.set(tuned, global_threshold, settings)
+    curves = fit_curves(found.scores, found.truth, calibration, min_support)
+    component.set(tuned, global_threshold, settings, curves)
     with replacing(output) as temporary:
         nlp.to_disk(temporary)
         if (model / "training.json").exists():
@@ -72,6 +78,9 @@ def main(
     min_support: Annotated[
         int, typer.Option(help="Labels with fewer positives use the global threshold", min=0)
     ] = 5,
+    calibration: Annotated[
+        Calibration, typer.Option(help="How scores become doc._.probabilities; decisions stay")
+    ] = "isotonic",
     gpu_id: Annotated[int, typer.Option(help="GPU to use, -1 for the CPU", min=-1)] = -1,
     seed: Annotated[int, typer.Option(help="Seed of the bootstraps", min=0)] = 0,
 ) -> None:
@@ -84,6 +93,7 @@ def main(
             objective=objective,
             method=method,
             min_support=min_support,
+            calibration=calibration,
             gpu_id=gpu_id,
             seed=seed,
         )

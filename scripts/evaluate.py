@@ -13,9 +13,10 @@ from spacy.language import Language
 from wasabi import msg
 
 from scripts.bootstrap import pack
+from scripts.calibration import calibration_errors, held_out
 from scripts.files import hash_of, replacing
 from scripts.metrics import compute_metrics
-from scripts.scores import load_pipeline, predict_scores
+from scripts.scores import Scores, load_pipeline, predict_scores
 
 PACKAGES = (
     "spacy",
@@ -64,6 +65,7 @@ def evaluate(
     result = {
         **metrics,
         "docs_per_second": round(len(found.scores) / found.seconds, 1),
+        "calibration": _calibration(nlp, found, corpus),
         "conditions": _conditions(nlp, model, corpus),
         "documents": {"truth": pack(found.truth > 0), "picked": pack(found.scores >= least)},
     }
@@ -81,6 +83,22 @@ def stored_thresholds(nlp: Language, model: Path) -> tuple[dict[str, float], flo
         raise ValueError(f"{model}: no tuned thresholds. Run python -m scripts.decide first.")
     component = nlp.get_pipe("decide")
     return component.thresholds, component.global_threshold
+
+
+def _calibration(nlp: Language, found: Scores, corpus: Path) -> dict[str, Any] | None:
+    """Return how far scores and probabilities hold, or None if there are no probabilities."""
+    component = nlp.get_pipe("decide")
+    if not component.curves:
+        return None
+    probabilities, crossed = held_out(
+        found.scores, found.truth, component.curves, component.settings, hash_of(corpus)
+    )
+    return {
+        "method": component.settings["calibration"],
+        "cross_fitted": crossed,
+        "before": calibration_errors(found.scores, found.truth),
+        "after": calibration_errors(probabilities, found.truth),
+    }
 
 
 def _conditions(nlp: Language, model: Path, corpus: Path) -> dict[str, Any]:
@@ -115,6 +133,9 @@ def print_table(result: dict[str, Any]) -> None:
     msg.text(f"{ranking}, {result['docs']} docs, {result['docs_per_second']:.0f} docs/s")
     for name, (low, high) in result["confidence_95"].items():
         msg.text(f"95 % interval of {name}: {low:.3f} to {high:.3f}")
+    if calibration := result["calibration"]:
+        before, after = (f"{calibration[x]['ece']:.4f}" for x in ("before", "after"))
+        msg.text(f"calibration error {before}, of probabilities {after}")
     for name, view in result["views"].items():
         parts = ", ".join(f"{group} {100 * score:.0f}" for group, score in view["f1"].items())
         msg.text(f"{name}: macro-F1 {100 * view['macro_f1']:.1f} ({parts})")

@@ -20,6 +20,7 @@ from scripts.scores import find_pipeline
 from scripts.texts import read_texts
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".html")
+NESTED = ("scores", "probabilities", "explanation")
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Predictions</title>
 <style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46em;
@@ -147,16 +148,18 @@ def _write_table(partial: Path, target: Path, suffix: str) -> None:
 
 
 def _is_added(column: str) -> bool:
-    return column == "emotions" or column.startswith(("score.", "words."))
+    return column == "emotions" or column.startswith(("score.", "probability.", "words."))
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    flat = {key: value for key, value in row.items() if key not in ("scores", "explanation")}
+    flat = {key: value for key, value in row.items() if key not in NESTED}
     if "emotions" in row:
         flat["emotions"] = ",".join(row["emotions"])
     for found in row.get("explanation", []):
         flat[f"words.{found['label']}"] = json.dumps(found["parts"], ensure_ascii=False)
-    return flat | {f"score.{label}": score for label, score in row.get("scores", {}).items()}
+    for key, name in (("scores", "score"), ("probabilities", "probability")):
+        flat |= {f"{name}.{label}": value for label, value in row.get(key, {}).items()}
+    return flat
 
 
 def _write_page(partial: Path, target: Path, suffix: str) -> None:

@@ -51,6 +51,8 @@ class Predictor:
     ) -> Iterator[Row]:
         """Yield each row with emotions (decided, highest score first) and scores (by label).
 
+        Scores are what thresholds are for; of a calibrated pipeline there are probabilities too.
+
         rows: Each has "text".
         top_k: Keep so many scores, the highest first; 0 keeps all, in label order.
         with_words: Add what each word does to the decided labels, as "explanation"; takes as many
@@ -83,6 +85,10 @@ class Predictor:
             found["emotions"] = list(doc._.emotions)
         if self.what != "decisions":
             found["scores"] = scores
+            if doc._.probabilities:
+                found["probabilities"] = {
+                    label: round(doc._.probabilities[label], DIGITS) for label in scores
+                }
         return found
 
 
