@@ -22,7 +22,8 @@ ifeq ($(CONFIG),bert)
 	$(BIN)/python -m scripts.models minilm
 endif
 	$(BIN)/python -m spacy project run all . --vars.data=$(DATA) --vars.config=$(CONFIG) --vars.seed=$(SEED)
-	$(BIN)/python -m scripts.summary $(PIPELINE) metrics/$(DATA)/$(CONFIG).json
+	$(BIN)/python -m scripts.summary $(PIPELINE) metrics/$(DATA)/$(CONFIG).json \
+		--report training/$(DATA)/$(CONFIG)/report/index.html
 
 test: $(VENV)/ready lint
 	$(PYTEST)

@@ -36,13 +36,21 @@ def unpack(text: str, docs: int, labels: int) -> Bools:
 def resample_macro_f1(
     truth: Bools, picked: Bools, *, resamples: int = 1000, seed: int = 0
 ) -> Floats:
-    """Compute macro-F1 on all docs and on docs drawn with replacement.
+    """Compute macro-F1 on all docs and on docs drawn with replacement; see `resample_f1`.
+
+    RETURNS ([1 + resamples], 0 to 1): First the score of all docs.
+    """
+    return resample_f1(truth, picked, resamples=resamples, seed=seed).mean(axis=1)
+
+
+def resample_f1(truth: Bools, picked: Bools, *, resamples: int = 1000, seed: int = 0) -> Floats:
+    """Compute the F1 of each label on all docs and on docs drawn with replacement.
 
     truth, picked ([docs, labels]): What is true, what was decided.
     resamples: How many; each has as many docs as there are.
     seed: Equal seeds draw the same docs for every system, which is what makes a comparison paired.
-    RETURNS ([1 + resamples], 0 to 1): First the score of all docs; a label that is neither true nor
-        picked in a resample counts 0, as in metrics/.
+    RETURNS ([1 + resamples, labels], 0 to 1): First the scores of all docs; a label that is neither
+        true nor picked in a resample counts 0, as in metrics/.
     SOURCE: Efron and Tibshirani 1993, An Introduction to the Bootstrap; Koehn 2004, Statistical
         Significance Tests for Machine Translation Evaluation (paired).
     """
@@ -56,8 +64,7 @@ def resample_macro_f1(
         counts.append(numpy.stack(weights) @ cells)  # [block, 3 * labels]
     both, true, said = numpy.split(numpy.concatenate(counts), 3, axis=1)
     total = true + said
-    f_scores = numpy.divide(2 * both, total, out=numpy.zeros((len(total), labels)), where=total > 0)
-    return f_scores.mean(axis=1)
+    return numpy.divide(2 * both, total, out=numpy.zeros((len(total), labels)), where=total > 0)
 
 
 def _draw(rng: numpy.random.Generator, docs: int) -> Floats:

@@ -1,11 +1,14 @@
 """Show which words a decision rests on: leave each out and see what becomes of the scores."""
 
 import html
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from spacy.language import Language
 from wasabi import color
+from wasabi.util import supports_ansi
 
 MOST = 300  # times that a text is predicted; of longer texts, several words are left out at once
 STRONG = 0.05  # change of a score that the terminal marks
@@ -57,22 +60,28 @@ def _scores(nlp: Language, texts: list[str]) -> list[dict[str, float]]:
         return [dict(doc.cats) for doc in nlp.pipe(texts)]
 
 
-def in_colour(found: dict[str, Any]) -> str:
+def has_colour() -> bool:
+    """Return whether standard output is a terminal that shows colours, and may."""
+    return sys.stdout.isatty() and supports_ansi() and not os.environ.get("NO_COLOR")
+
+
+def as_text(found: dict[str, Any], *, coloured: bool) -> str:
     """Return the text of one label for a terminal: what speaks for it blue, against it orange.
 
-    Where there is no colour, [+for+] and [-against-] stand in the text.
+    coloured: If not, [+for+] and [-against-] stand in the text.
     """
-    said = "".join(_coloured(part, effect) for part, effect in found["parts"])
+    said = "".join(_marked_word(part, effect, coloured) for part, effect in found["parts"])
     return f"{found['label']} {found['score']:.2f}: {said.strip()}"
 
 
-def _coloured(part: str, effect: float) -> str:
+def _marked_word(part: str, effect: float, coloured: bool) -> str:
     if abs(effect) < STRONG:
         return part
     word = part.rstrip()
     space, sign = part[len(word) :], "+" if effect > 0 else "-"
-    shown = color(f"{word}", fg=15, bg=25 if effect > 0 else 166)
-    return (f"[{sign}{word}{sign}]" if shown == word else shown) + space
+    if not coloured:
+        return f"[{sign}{word}{sign}]{space}"
+    return color(word, fg=15, bg=25 if effect > 0 else 166) + space
 
 
 def as_html(found: dict[str, Any]) -> str:

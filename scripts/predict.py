@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from wasabi import msg
 
-from scripts.explain import in_colour
+from scripts.explain import as_text, has_colour
 from scripts.predict_file import ENDINGS, predict_file
 from scripts.predictor import BATCH, Predictor, What, describe
 from scripts.texts import read_texts
@@ -51,7 +51,10 @@ def predict(
 def show(row: dict[str, Any]) -> str:
     """Return a row as a terminal shows it: the text, the decision, and the words it rests on."""
     lines = [row["text"], f"    {describe(row)}"]
-    return "\n".join(lines + [f"    {in_colour(found)}" for found in row.get("explanation", [])])
+    lines += [
+        f"    {as_text(found, coloured=has_colour())}" for found in row.get("explanation", [])
+    ]
+    return "\n".join(lines)
 
 
 def main(

@@ -17,11 +17,12 @@ SENTENCES = (
 )
 
 
-def summarise(pipeline: Path, metrics: Path) -> str:
+def summarise(pipeline: Path, metrics: Path, report: Path | None = None) -> str:
     """Return the summary of a run as text.
 
     pipeline: Pipeline with tuned thresholds.
     metrics: JSON of scripts.evaluate.
+    report: Page of scripts.report; named last.
     RAISES ValueError: One of them is missing.
     """
     if not metrics.exists():
@@ -42,16 +43,19 @@ def summarise(pipeline: Path, metrics: Path) -> str:
         lines.insert(2, "The sample only proves that the parts fit; its scores mean nothing else.")
     for reading in predict(pipeline, SENTENCES):
         lines += [f"  {reading['text']}", f"      {describe(reading)}"]
+    if report:
+        lines += ["", f"report, to open in a browser: {report.resolve()}"]
     return "\n".join(lines)
 
 
 def main(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline with tuned thresholds")],
     metrics: Annotated[Path, typer.Argument(help="JSON of scripts.evaluate")],
+    report: Annotated[Path | None, typer.Option(help="Page of scripts.report", exists=True)] = None,
 ) -> None:
     """Print the scores of a run, where they are, and the model's reading of three sentences."""
     try:
-        text = summarise(pipeline, metrics)
+        text = summarise(pipeline, metrics, report)
     except ValueError as error:
         msg.fail("Nothing to summarise", str(error), exits=1)
     msg.divider("Result")

@@ -57,7 +57,14 @@ def code_of(script: str) -> set[str]:
             file = f"{module.replace('.', '/')}.py"
             if module.startswith(("scripts.", "plugins.")) and (ROOT / file).exists():
                 waiting.append(file)
+        needed.update(templates_of(ROOT / path))
     return needed
+
+
+def templates_of(path: Path) -> set[str]:
+    """Return the templates beside a file that it names."""
+    named = re.findall(r'"([\w.]+\.jinja)"', path.read_text(encoding="utf8"))
+    return {f"{path.parent.name}/{name}" for name in named}
 
 
 def needs_of(command: dict[str, Any]) -> set[str]:
@@ -182,9 +189,11 @@ OUTPUTS = {
     "train": (0, ["model-best/meta.json"]),
     "decide": (2, ["meta.json"]),
     "evaluate": (2, []),
+    "report": (3, ["index.html"]),
     "package": (1, ["a.whl"]),
 }
-AFTER_TRAIN = ["train", "decide", "evaluate", "package"]
+AFTER_DECIDE = ["evaluate", "report", "package"]
+AFTER_TRAIN = ["train", "decide", *AFTER_DECIDE]
 DATA = {"vars.data": "sample"}
 
 
@@ -226,7 +235,7 @@ def test_the_first_run_runs_every_step(first_run):
 
 def test_every_declared_output_exists_after_a_run(finished):
     outputs = [path for name in PROJECT["workflows"]["all"] for path in outputs_of(name)]
-    assert len(outputs) == 5
+    assert len(outputs) == 6
     assert [path for path in outputs if not (finished / path).exists()] == []
 
 
@@ -260,11 +269,12 @@ def test_compiled_plugins_do_not_cause_a_re_run(finished):
         ("corpus/sample/dev.spacy", ["preprocess", *AFTER_TRAIN]),
         ("scripts/preprocess.py", ["preprocess", *AFTER_TRAIN]),
         ("scripts/check_config.py", AFTER_TRAIN),
-        ("scripts/decide.py", ["decide", "evaluate", "package"]),
-        ("scripts/thresholds.py", ["decide", "evaluate", "package"]),
-        ("scripts/metrics.py", ["evaluate"]),
+        ("scripts/decide.py", ["decide", *AFTER_DECIDE]),
+        ("scripts/thresholds.py", ["decide", *AFTER_DECIDE]),
+        ("scripts/metrics.py", ["evaluate", "report"]),
+        ("scripts/report.html.jinja", ["report"]),
         ("scripts/package.py", ["package"]),
-        ("metrics/sample/cnn.json", ["evaluate"]),
+        ("metrics/sample/cnn.json", ["evaluate", "report"]),
     ],
 )
 def test_a_change_re_runs_exactly_what_depends_on_it(finished, changed, expected):

@@ -1,0 +1,177 @@
+"""The report shows what the metrics say, and the docs that they are made of."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+import srsly
+
+from scripts import report_figures as draw
+from scripts.bootstrap import resample_f1
+from scripts.calibration import fit_curves
+from scripts.evaluate import evaluate
+from scripts.report import _read_log, _render, report
+from scripts.report_findings import (
+    co_occurrence,
+    label_issues,
+    label_rows,
+    length_rows,
+    repeated_texts,
+    worst_errors,
+)
+from scripts.scores import predict_scores
+from tests.conftest import LABELS
+
+TRUTH = numpy.array([[1, 0], [1, 1], [0, 1], [0, 0]], dtype=bool)
+
+
+def test_the_worst_error_is_the_least_expected_and_right_docs_are_left_out():
+    likely = numpy.array([[0.9, 0.1], [0.6, 0.1], [0.2, 0.3], [0.1, 0.7]])
+    found = worst_errors(["a", "b", "c", "d"], likely, TRUTH, likely >= 0.5, ["joy", "anger"])
+    assert [row["text"] for row in found] == ["b", "c", "d"]
+    assert found[0]["loss"] == pytest.approx(-numpy.log(0.6) - numpy.log(0.1))
+    assert (found[0]["true"], found[0]["missed"]) == (["joy", "anger"], ["anger"])
+    assert found[2]["added"] == ["anger"] and found[2]["missed"] == []
+
+
+def test_labels_that_contradict_sure_scores_come_first():
+    numbers = numpy.random.default_rng(0)
+    truth = numpy.eye(3, dtype=bool)[numpy.arange(300) % 3]
+    likely = numpy.where(truth, 0.9, 0.05) + numbers.uniform(-0.04, 0.04, truth.shape)
+    given = truth.copy()
+    given[[5, 50]] = given[[5, 50]][:, [2, 0, 1]]
+    found = label_issues([str(n) for n in range(300)], likely, given, LABELS)
+    assert {row["text"] for row in found} == {"5", "50"} and found[0]["found"] == 2
+    assert found[0]["likely"] == [f"{LABELS[2]} {likely[int(found[0]['text'])].max():.2f}"]
+    assert label_issues(["a"] * 300, likely, truth, LABELS) == []
+
+
+def test_groups_of_lengths_divide_the_docs():
+    picked = TRUTH.copy()
+    picked[3] = True
+    rows = length_rows([1, 5, 6, 99], TRUTH, picked)
+    assert [(row["tokens"], row["docs"]) for row in rows] == [
+        ("1 to 5", 2),
+        ("6 to 10", 1),
+        ("26 or more", 1),
+    ]
+    assert [row["micro_f1"] for row in rows] == [1.0, 1.0, 0.0]
+
+
+def test_repeated_texts_are_counted_exactly_and_without_case_and_space():
+    assert repeated_texts(["A b", "A b", "a  B", "c"]) == {"exact": 1, "normalised": 2}
+
+
+def test_co_occurrence_is_the_share_of_the_row_s_docs():
+    found = co_occurrence(numpy.array([[1, 1, 0], [1, 0, 0]], dtype=bool))
+    numpy.testing.assert_equal(
+        found, [[numpy.nan, 0.5, 0], [1, numpy.nan, 0], [numpy.nan, numpy.nan, numpy.nan]]
+    )
+
+
+def test_labels_are_ranked_and_their_interval_is_of_the_bootstraps():
+    picked = TRUTH ^ [[0, 1], [0, 0], [0, 0], [0, 1]]
+    metrics = {"per_label": {"joy": {"f1": 1.0}, "anger": {"f1": 2 / 3}}}
+    rows = label_rows(metrics, TRUTH, picked)
+    drawn = resample_f1(TRUTH, picked)
+    assert drawn[0].tolist() == pytest.approx([1.0, 2 / 3])
+    assert [row["label"] for row in rows] == ["joy", "anger"]
+    assert rows[1]["low"] == pytest.approx(numpy.percentile(drawn[1:, 1], 2.5))
+    assert rows[1]["low"] < 2 / 3 < rows[1]["high"]
+
+
+def test_a_curve_is_drawn_with_few_points_and_keeps_its_ends():
+    falling = numpy.linspace(1, 0, 5000) ** 3
+    few = draw._spaced(falling)
+    assert 100 < len(few) <= draw.POINTS
+    assert few[0] == 0 and falling[few[-1]] < 1e-6
+    assert numpy.abs(numpy.diff(falling[few])).max() < 0.02
+
+
+def test_a_saved_figure_is_a_png_and_an_svg_in_the_colour_of_the_page(tmp_path):
+    rows = [
+        {"step": "1", "loss": "2.5", "score": "0.1"},
+        {"step": "2", "loss": "1", "score": "0.3"},
+    ]
+    svg = draw.save(draw.learning_curve(rows), tmp_path / "learning.png")
+    assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
+    ET.fromstring(svg)
+    assert "currentColor" in svg and draw.INK not in svg and "best 0.300" in svg
+    names = re.findall(r'id="([^"]*)"', svg)
+    assert names and all(name.startswith("learning-") for name in names)
+    assert not [link for link in re.findall(r'href="#([^"]*)"', svg) if link not in names]
+    again = draw.save(draw.learning_curve(rows), tmp_path / "learning.png")
+    assert again == svg
+
+
+@pytest.fixture(scope="module")
+def made(files, tmp_path_factory) -> dict:
+    """A report of a pipeline that decides, and what it is of."""
+    folder = tmp_path_factory.mktemp("report")
+    nlp = spacy.load(files["model"])
+    found = predict_scores(nlp, files["dev.spacy"])
+    curves = fit_curves(found.scores, found.truth, "isotonic", 1)
+    settings = {"calibration": "isotonic", "min_support": 1, "seed": 0, "corpus_sha256": ""}
+    nlp.add_pipe("decide").set(dict.fromkeys(LABELS, 0.35), 0.3, settings, curves)
+    nlp.to_disk(folder / "pipeline")
+    corpus, metrics = files["dev.spacy"], folder / "metrics.json"
+    evaluate(folder / "pipeline", corpus, metrics, views=files["views.json"], resamples=5)
+    log = folder / "log.csv"
+    log.write_text("epoch,step,score,loss\n0,5,0.25,9\n1,10,0.5,4\n")
+    places = {"pipeline": folder / "pipeline", "corpus": corpus, "metrics": metrics}
+    facts = report(**places, output=folder / "report", log=log)
+    return {**places, "output": folder / "report", "facts": facts}
+
+
+@pytest.mark.slow
+def test_the_page_holds_the_numbers_the_pictures_and_nothing_from_elsewhere(made):
+    page = (made["output"] / "index.html").read_text(encoding="utf8")
+    metrics = srsly.read_json(made["metrics"])
+    assert f"<b>{metrics['macro_f1']:.3f}</b>macro-F1" in page
+    assert f"{metrics['calibration']['after']['ece']:.4f}" in page
+    for label, row in metrics["per_label"].items():
+        assert f"<tr><td>{label}</td><td>{row['precision']:.3f}</td>" in page
+    pictures = sorted(path.stem for path in made["output"].glob("*.png"))
+    assert len(pictures) == page.count("<svg ") == 7 and "learning" in pictures
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
+    assert not re.findall(r"url\((?!#)", page)
+    assert metrics["conditions"]["corpus_sha256"] in page
+    assert len(made["facts"]["errors"]) == made["facts"]["wrong"]
+
+
+@pytest.mark.slow
+def test_texts_are_shown_as_they_are_and_never_run(made, tmp_path):
+    row = {"text": "<script>alert(1)</script>", "true": [], "missed": [], "added": [], "loss": 1.0}
+    facts = made["facts"] | {"errors": [row]}
+    page = _render(facts, {})
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
+
+
+@pytest.mark.slow
+def test_metrics_of_something_else_are_refused_and_the_earlier_report_stays(made, tmp_path):
+    before = (made["output"] / "index.html").read_bytes()
+    other = tmp_path / "other.json"
+    found = srsly.read_json(made["metrics"])
+    for key in ("config", "corpus"):
+        conditions = found["conditions"] | {f"{key}_sha256": "0"}
+        srsly.write_json(other, found | {"conditions": conditions})
+        with pytest.raises(ValueError, match=f"of another {key} than"):
+            report(made["pipeline"], made["corpus"], other, made["output"])
+    assert (made["output"] / "index.html").read_bytes() == before
+
+
+def test_a_folder_that_is_no_report_is_not_replaced(files, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(ValueError, match="no report"):
+        report(files["model"], files["dev.spacy"], tmp_path / "m.json", tmp_path / "mine")
+
+
+def test_a_log_of_something_else_is_refused(tmp_path):
+    (tmp_path / "log.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="Expected columns step, loss and score"):
+        _read_log(tmp_path / "log.csv")
+    assert _read_log(Path("nowhere.csv")) == []
