@@ -44,7 +44,7 @@ def summarise(pipeline: Path, metrics: Path, report: Path | None = None) -> str:
     for reading in predict(pipeline, SENTENCES):
         lines += [f"  {reading['text']}", f"      {describe(reading)}"]
     if report:
-        lines += ["", f"report, to open in a browser: {report.resolve()}"]
+        lines += ["", f"report, to open in a browser: {report}"]
     return "\n".join(lines)
 
 

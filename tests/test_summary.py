@@ -32,3 +32,10 @@ def test_summary_gives_scores_places_and_three_readings(finished):
 def test_summary_without_metrics_says_what_to_run(finished, tmp_path):
     with pytest.raises(ValueError, match=r"nothing\.json: no such file\. Run `make run`"):
         summarise(finished[0] / "pipeline", tmp_path / "nothing.json")
+
+
+@pytest.mark.slow
+def test_summary_ends_with_the_report(finished):
+    folder, _ = finished
+    text = summarise(folder / "pipeline", folder / "m.json", folder / "index.html")
+    assert text.endswith(f"report, to open in a browser: {folder / 'index.html'}")
