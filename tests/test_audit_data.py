@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import srsly
 from spacy.tokens import DocBin
 
 from scripts.audit_data import audit_data, main
+from tests.conftest import ROOT
 
 LABELS = ["joy", "anger", "fear"]
 # Each label has words of its own; rows are texts with labels.
@@ -223,3 +225,20 @@ def test_the_command_prints_what_it_found(tmp_path, capsys):
     assert "dev in train 2 2 test in train 0 0" in printed
     assert "train: 0 of 40 posts with likely wrong labels, by TF-IDF, cross-validation" in printed
     assert f"joy {sum('joy' in on for _, on in rows)} 0 0" in printed
+
+
+def test_the_page_has_the_numbers_of_the_json():
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf8")
+    found = json.loads((ROOT / "metrics" / "goemotions" / "audit.json").read_text(encoding="utf8"))
+    counts = {f"again in {split}": row for split, row in found["duplicates"].items()}
+    for where, row in {**counts, **found["leaks"]}.items():
+        assert f"| {where} | {row['exact']} | {row['normalised']} |" in page
+    for split, row in found["label_errors"].items():
+        assert re.search(rf"\| {split} \| .* \| {row['posts']:,} \| {row['suspect']:,} \|", page)
+    labels = found["label_errors"]["train"]["labels"]
+    for label in ("approval", "annoyance", "realization", "gratitude"):
+        wrong, given = labels[label]["likely_wrong"], labels[label]["given"]
+        assert f"{wrong:,} of {given:,}" in " ".join(page.split())
+    assert f"{found['conflicts']['posts']} posts have other labels" in page
+    near = found["near_duplicates"]
+    assert f"{sum(near.values())} pairs of near-duplicates, {near['test in train']} of" in page
