@@ -9,63 +9,18 @@ import numpy
 import srsly
 import typer
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion
-from tqdm import tqdm
 from wasabi import msg
 
-from benchmarks.conditions import conditions, read_corpus, write_result
+from benchmarks.conditions import conditions, write_result
 from scripts.bootstrap import pack
+from scripts.corpus import read_corpus
 from scripts.files import hash_of
 from scripts.metrics import compute_metrics, macro_f1
+from scripts.tfidf import STRENGTH, Tfidf
 from scripts.thresholds import tune_thresholds
 
 Floats = NDArray[numpy.float64]
 MIN_DF = (2, 5)
-# The best of 0.3, 1, 3 and 10 for five labels of GoEmotions' dev set.
-STRENGTH = 0.3
-
-
-class Tfidf:
-    """Words and word pairs, characters within words, one logistic regression per label.
-
-    min_df (docs): Features in fewer texts are left out.
-    strength (> 0): Inverse of the regularisation, scikit-learn's C.
-    seed: Of the solver.
-    """
-
-    def __init__(self, *, min_df: int = 2, strength: float = STRENGTH, seed: int = 0) -> None:
-        shared = {"min_df": min_df, "sublinear_tf": True, "dtype": numpy.float32}
-        words = TfidfVectorizer(ngram_range=(1, 2), **shared)
-        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared)
-        self.features = FeatureUnion([("words", words), ("characters", characters)])
-        self.settings = {"C": strength, "solver": "liblinear", "random_state": seed}
-        self.models: list[LogisticRegression | float] = []
-
-    def fit(self, texts: Sequence[str], truth: Floats) -> "Tfidf":
-        """Fit on texts and truth [docs, labels]; a label with one value only is that value."""
-        found = csr_matrix(self.features.fit_transform(texts))
-        columns = tqdm(truth.T, desc="fit", unit="labels")
-        self.models = [self._fit_label(found, column) for column in columns]
-        return self
-
-    def predict(self, texts: Sequence[str]) -> Floats:
-        """Return scores [docs, labels] in 0 to 1."""
-        found = csr_matrix(self.features.transform(texts))
-        columns = [
-            numpy.full(len(texts), model)
-            if isinstance(model, float)
-            else model.predict_proba(found)[:, 1]
-            for model in self.models
-        ]
-        return numpy.stack(columns, axis=1)
-
-    def _fit_label(self, found: csr_matrix, column: Floats) -> LogisticRegression | float:
-        if column.min() == column.max():
-            return float(column[0])
-        return LogisticRegression(**self.settings).fit(found, column)
 
 
 def baseline(

@@ -1,4 +1,4 @@
-"""Note what a number depends on besides the code, read corpora, keep results."""
+"""Note what a number depends on besides the code, keep results."""
 
 import json
 import multiprocessing
@@ -11,9 +11,6 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import spacy
-from spacy.tokens import DocBin
 
 from scripts.files import replacing
 
@@ -56,19 +53,6 @@ def alone(work: Callable, *arguments: Any) -> Any:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(work, *arguments).result()
-
-
-def read_corpus(path: Path) -> tuple[list[str], list[dict[str, float]]]:
-    """Return texts and cats of a .spacy file or of a folder of parts.
-
-    RAISES ValueError: There is none.
-    """
-    parts = sorted(path.glob("*.spacy")) if path.is_dir() else [path]
-    if not parts or not parts[0].exists():
-        raise ValueError(f"{path}: no such corpus. Expected .spacy; run preprocess first.")
-    vocab = spacy.blank("en").vocab
-    docs = [doc for part in parts for doc in DocBin().from_disk(part).get_docs(vocab)]
-    return [doc.text for doc in docs], [doc.cats for doc in docs]
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from benchmarks.conditions import conditions, read_corpus, write_result
+from benchmarks.conditions import conditions, write_result
 from plugins.lmfao import NearestWords
+from scripts.corpus import read_corpus
 from scripts.language_model import language_model
 
 K = 10

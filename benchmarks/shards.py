@@ -10,7 +10,8 @@ import torch
 import typer
 from wasabi import msg
 
-from benchmarks.conditions import alone, conditions, read_corpus, write_result
+from benchmarks.conditions import alone, conditions, write_result
+from scripts.corpus import read_corpus
 from scripts.predict_shards import Predictor, predict_shards
 
 

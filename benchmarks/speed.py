@@ -11,9 +11,10 @@ import srsly
 import typer
 from wasabi import msg
 
-from benchmarks.baseline import Tfidf
-from benchmarks.conditions import alone, conditions, peak_memory, read_corpus, write_result
+from benchmarks.conditions import alone, conditions, peak_memory, write_result
+from scripts.corpus import read_corpus
 from scripts.scores import load_pipeline
+from scripts.tfidf import Tfidf
 
 
 def speed(

@@ -18,5 +18,6 @@ import plugins.stream
 import plugins.textcat
 import plugins.tokenizer
 import plugins.torch_lstm
+import plugins.tracking
 import plugins.transformer
 import plugins.vocabulary  # noqa: F401

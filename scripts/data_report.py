@@ -1,7 +1,6 @@
 """Report what is in the splits of a corpus: sizes, labels, lengths, duplicates, overlaps."""
 
 import math
-import re
 from bisect import bisect_right
 from collections import Counter
 from itertools import accumulate
@@ -11,7 +10,7 @@ from typing import Any
 import numpy
 from wasabi import msg
 
-from scripts.digests import Digests, count_repeated, count_shared, digest
+from scripts.digests import Digests, count_repeated, count_shared, digest, normalise
 
 EXACT, NORMAL = 0, 1  # columns of the digests
 
@@ -34,8 +33,7 @@ class Facts:
         """Count a post with the labels of these numbers."""
         self.labels[numbers] += 1
         self.several += len(numbers) > 1
-        normal = " ".join(re.findall(r"\w+", text.lower())) or text
-        self.texts.append(digest(text), digest(normal))
+        self.texts.append(digest(text), digest(normalise(text)))
 
 
 def make_report(facts: dict[str, Facts], labels: list[str]) -> dict[str, Any]:

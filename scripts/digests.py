@@ -1,6 +1,7 @@
 """Find what is there again among millions of texts or ids, in memory that stays small."""
 
 import hashlib
+import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ PART = 2**18  # rows compared at a time
 def digest(text: str) -> int:
     """Return 64 bits that stand for a text."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf8"), digest_size=8).digest(), "big")
+
+
+def normalise(text: str) -> str:
+    """Return the words of a text, small, with a blank between them; the text if it has none.
+
+    What is left out: case, white space, punctuation, symbols, emoji.
+    """
+    return " ".join(re.findall(r"\w+", text.lower())) or text
 
 
 class Digests:

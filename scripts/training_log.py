@@ -30,11 +30,17 @@ def noting(config: Path, overrides: dict[str, Any], path: Path) -> Iterator[None
     def create(*args: Any, **settings: Any) -> Callable:
         return _Noting(original(*args, **settings), path).setup
 
-    registry.loggers.register(name, func=create)
+    find = registry.loggers.get_entry_point
+
+    def find_noting(asked: str, default: Any = None) -> Any:
+        return create if asked == name else find(asked, default)
+
+    # Asked before what is registered, so that loggers of other packages are exchanged too.
+    registry.loggers.get_entry_point = find_noting
     try:
         yield
     finally:
-        registry.loggers.register(name, func=original)
+        del registry.loggers.get_entry_point  # the method of its class is there again
 
 
 class _Noting:

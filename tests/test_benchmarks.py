@@ -9,8 +9,8 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 
-from benchmarks.baseline import Tfidf, baseline
-from benchmarks.conditions import conditions, read_corpus
+from benchmarks.baseline import baseline
+from benchmarks.conditions import conditions
 from benchmarks.finetune import time_plain, time_project
 from benchmarks.memory import peak_of, write_data
 from benchmarks.parallel import time_workers
@@ -45,14 +45,6 @@ def test_both_ways_to_preprocess_make_the_same_corpus(project, split):
     one, two = (docs_of(project / f"corpus/{name}/{split}.spacy") for name in ("sample", "checked"))
     assert len(one) > 400
     assert one == two
-
-
-def test_tfidf_learns_words_and_gives_constant_labels_back():
-    texts = ["good day", "bad day", "good night", "bad night"] * 5
-    truth = numpy.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]] * 5, dtype=float)
-    scores = Tfidf(min_df=1, strength=10).fit(texts, truth).predict(["good morning", "bad morning"])
-    assert scores[0, 0] > 0.7 > 0.3 > scores[1, 0]
-    assert scores[:, 1:].tolist() == [[0, 1], [0, 1]]
 
 
 @pytest.mark.slow
@@ -131,11 +123,6 @@ def test_conditions_name_hardware_versions_and_command():
     assert found["seed"] == 3
     assert found["hardware"]["cores"] >= 1
     assert found["versions"]["spacy"] == spacy.__version__
-
-
-def test_a_missing_corpus_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no such corpus"):
-        read_corpus(tmp_path / "train.spacy")
 
 
 def hold(megabytes: int, words: str) -> None:

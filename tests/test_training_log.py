@@ -63,3 +63,16 @@ def test_the_logger_that_the_config_names_is_the_one_exchanged(tmp_path):
     with noting(config, {}, tmp_path / "log.csv"):
         assert registry.get("loggers", "spacy.ConsoleLogger.v3") is not before
         assert registry.get("loggers", NAME).__module__ != "scripts.training_log"
+
+
+def test_a_logger_that_another_package_brings_is_exchanged_too(nlp, tmp_path):
+    # A registered name does not stand in for one of an entry point.
+    logger = {"@loggers": "spacy.ChainLogger.v1", "logger1": {"@loggers": NAME}}
+    printed = io.StringIO()
+    with noting(CONFIG, {"training.logger": logger}, tmp_path / "log.csv"):
+        log, finish = registry.resolve({"logger": logger})["logger"](nlp, printed, printed)
+        log(INFO)
+        finish()
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+    assert "0.50" in printed.getvalue()
+    assert registry.get("loggers", "spacy.ChainLogger.v1").__module__ == "spacy_loggers.chain"
