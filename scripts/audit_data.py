@@ -4,6 +4,7 @@ import json
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +16,10 @@ from wasabi import msg
 
 from scripts.corpus import Post, read_splits
 from scripts.files import hash_of, replacing
-from scripts.label_errors import cross_validated_scores, find_label_errors
+from scripts.label_errors import cross_validated_scores, find_label_errors, truth_of
 from scripts.same_texts import same_texts
 from scripts.scores import load_pipeline, predict_scores
+from scripts.tfidf import Floats, Tfidf
 
 PACKAGES = ("cleanlab", "numpy", "scikit-learn", "scipy", "spacy", "torch")
 
@@ -38,9 +40,10 @@ def audit_data(
     corpus: Folder with train.spacy, dev.spacy, test.spacy or some of them.
     output: JSON of counts, without texts.
     findings: JSONL of the posts, which git should not keep.
-    model: Pipeline that was trained on train; its scores show likely label errors of dev and test.
+    model: Pipeline that was trained on train; its scores show likely label errors of dev and test,
+        otherwise those of TF-IDF with logistic regression.
     folds: Of the cross-validation that shows likely label errors of train, or of the first split
-        there is; 0 leaves it out.
+        there is; 0 leaves TF-IDF out.
     near (0 to 1): Least cosine of near-duplicates; 0 leaves them out.
     seed: Of the cross-validation.
     gpu_id: For the model, -1 for the CPU.
@@ -52,23 +55,43 @@ def audit_data(
     nlp = _pipeline(model, corpus, posts, gpu_id)
     found, counts = same_texts(posts, near)
     errors: dict[str, Any] = {}
-    split = next(iter(posts))
-    if folds and (split == "train" or nlp is None):
-        scores = cross_validated_scores(posts[split], labels, folds=folds, seed=seed)
+    for split, scores_of, scores in _judged(posts, labels, corpus, nlp, model, folds, seed):
         rows, summary = find_label_errors(posts[split], labels, scores)
         found += rows
-        errors[split] = {"scores_of": f"TF-IDF, cross-validation of {folds} folds", **summary}
-    for split in [name for name in posts if name != "train"] if nlp else []:
-        judged = predict_scores(nlp, corpus / f"{split}.spacy")
-        rows, summary = find_label_errors(posts[split], judged.labels, judged.scores)
-        found += rows
-        errors[split] = {"scores_of": Path(model).as_posix(), **summary}
+        errors[split] = {"scores_of": scores_of, **summary}
     settings = {"folds": folds, "near": near, "seed": seed, "gpu_id": gpu_id}
     result = {**counts, "label_errors": errors, "conditions": _conditions(corpus, posts, settings)}
     with replacing(findings) as rows_file, replacing(output) as counts_file:
         srsly.write_jsonl(rows_file, found)
         counts_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
     return result
+
+
+def _judged(
+    posts: dict[str, list[Post]],
+    labels: list[str],
+    corpus: Path,
+    nlp: Language | None,
+    model: Path | None,
+    folds: int,
+    seed: int,
+) -> Iterator[tuple[str, str, Floats]]:
+    """Yield splits and scores of classifiers that were not trained on them."""
+    first, *others = posts
+    if folds and (first == "train" or nlp is None):
+        name = f"TF-IDF, cross-validation of {folds} folds"
+        yield first, name, cross_validated_scores(posts[first], labels, folds=folds, seed=seed)
+    if nlp is not None:
+        for split in [name for name in posts if name != "train"]:
+            judged = predict_scores(nlp, corpus / f"{split}.spacy")
+            columns = [judged.labels.index(label) for label in labels]
+            yield split, Path(model).as_posix(), judged.scores[:, columns]
+    elif folds and others:
+        texts = [post.text for post in posts[first]]
+        trained = Tfidf(seed=seed).fit(texts, truth_of(posts[first], labels), f"all of {first}")
+        for split in others:
+            scores = trained.predict([post.text for post in posts[split]])
+            yield split, f"TF-IDF, trained on {first}", scores
 
 
 def _check_arguments(
@@ -142,7 +165,7 @@ def main(
         Path | None, typer.Option(help="JSONL of posts. Default: training/<data>/audit.jsonl")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Pipeline whose scores judge the labels of dev and test")
+        Path | None, typer.Option(help="Pipeline whose scores judge dev and test, not TF-IDF")
     ] = None,
     folds: Annotated[
         int, typer.Option(help="Of the cross-validation on train, 0 for none", min=0)

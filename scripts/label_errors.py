@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold
 
 from scripts.corpus import Post
 from scripts.same_texts import as_finding
-from scripts.tfidf import Floats, Tfidf
+from scripts.tfidf import Bools, Floats, Tfidf
 
 
 def truth_of(posts: list[Post], labels: list[str]) -> Floats:
@@ -58,16 +58,7 @@ def find_label_errors(
         Identifying Incorrect Annotations in Multi-Label Classification Data, arXiv 2211.13895.
     """
     truth = truth_of(posts, labels) > 0
-    wrong = numpy.zeros_like(truth)
-    mixed = truth.any(0) & ~truth.all(0)  # of a label that all or none have nothing can be learned
-    numbers = [numpy.flatnonzero(row).tolist() for row in truth[:, mixed]]
-    quality = numpy.ones(len(posts))
-    if mixed.any():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of labels with hardly any posts
-            found = scores[:, mixed]
-            wrong[:, mixed] = find_multilabel_issues_per_class(numbers, found, n_jobs=1)
-            quality = get_label_quality_scores(numbers, found)
+    wrong, quality = likely_wrong(truth, scores)
     suggested = truth ^ wrong
     findings = [
         as_finding(
@@ -91,3 +82,25 @@ def find_label_errors(
             for column, label in enumerate(labels)
         },
     }
+
+
+def likely_wrong(truth: Bools, scores: Floats) -> tuple[Bools, Floats]:
+    """Return which given labels are likely wrong, and how good those of a post are as a whole.
+
+    truth, scores ([posts, labels]): The scores of a classifier that was not trained on the posts.
+    RETURNS ([posts, labels], [posts]): A label is likely wrong if it is there and likely should not
+        be, or the other way round; quality is 0 to 1, low where labels contradict sure scores.
+    """
+    wrong, quality = numpy.zeros_like(truth), numpy.ones(len(truth))
+    # Of a label that all or none have nothing can be learned.
+    columns = numpy.flatnonzero(truth.any(0) & ~truth.all(0))
+    if len(columns) == 1:
+        columns = numpy.repeat(columns, 2)  # cleanlab wants two labels at least
+    if len(columns):
+        numbers = [numpy.flatnonzero(row).tolist() for row in truth[:, columns]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of labels with hardly any posts
+            found = scores[:, columns]
+            wrong[:, columns] = find_multilabel_issues_per_class(numbers, found, n_jobs=1)
+            quality = get_label_quality_scores(numbers, found)
+    return wrong, quality

@@ -4,10 +4,10 @@ from collections import Counter
 from typing import Any
 
 import numpy
-from cleanlab.multilabel_classification.filter import find_label_issues
 from numpy.typing import NDArray
 
 from scripts.bootstrap import resample_f1
+from scripts.label_errors import likely_wrong
 from scripts.metrics import macro_f1, micro_f1
 
 Floats = NDArray[numpy.float64]
@@ -68,26 +68,24 @@ def label_issues(
     """Return the docs whose labels are likely wrong, the likeliest first.
 
     probabilities ([docs, labels]): Of a model that did not learn from these docs.
-    RETURNS: text, true labels, the likelier ones (half or more, or else the likeliest), and how
-        many were found in all.
-    SOURCE: Northcutt et al. 2021, Confident Learning, arXiv 1911.00068, by cleanlab.
+    RETURNS: text, true labels, those that `likely_wrong` would have, with probabilities, and how
+        many docs were found in all.
     """
-    given = [numpy.flatnonzero(row).tolist() for row in truth]
-    order = find_label_issues(
-        given, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
-    )
+    wrong, quality = likely_wrong(truth, probabilities)
+    suspect = wrong.any(axis=1)
+    order = [int(n) for n in numpy.argsort(quality, kind="stable") if suspect[n]]
     rows = []
     for number in order[:most]:
-        row = probabilities[number]
-        likely = numpy.flatnonzero(row >= min(0.5, row.max()))
+        likely = numpy.flatnonzero(truth[number] ^ wrong[number])
         rows.append(
             {
                 "text": texts[number],
-                "true": [labels[j] for j in given[number]],
-                "likely": [f"{labels[j]} {row[j]:.2f}" for j in likely],
+                "true": [labels[j] for j in numpy.flatnonzero(truth[number])],
+                "likely": [f"{labels[j]} {probabilities[number, j]:.2f}" for j in likely],
+                "found": len(order),
             }
         )
-    return [row | {"found": len(order)} for row in rows]
+    return rows
 
 
 def length_rows(lengths: list[int], truth: Bools, picked: Bools) -> Rows:

@@ -11,6 +11,7 @@ from sklearn.pipeline import FeatureUnion
 from tqdm import tqdm
 
 Floats = NDArray[numpy.float64]
+Bools = NDArray[numpy.bool_]
 # The best of 0.3, 1, 3 and 10 for five labels of GoEmotions' dev set.
 STRENGTH = 0.3
 
