@@ -1,6 +1,7 @@
 """Find trained pipelines, name them, and say what is known of each."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,11 @@ def _scores_of(path: Path, predictor: Predictor) -> list[str]:
 
 def _read_scores(file: Path, thresholds: dict[str, float]) -> list[str]:
     result: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
-    if {label: row["threshold"] for label, row in result["per_label"].items()} != thresholds:
+    least = {label: row["threshold"] for label, row in result["per_label"].items()}
+    # A config that was saved and read again differs in the last digit.
+    if least.keys() != thresholds.keys() or not all(
+        math.isclose(least[label], thresholds[label], abs_tol=1e-9) for label in least
+    ):
         return [f"{file}: has other thresholds, so it was made with another pipeline."]
     low, high = result["confidence_95"]["macro_f1"]
     corpus = result["conditions"]["corpus"]

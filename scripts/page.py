@@ -1,5 +1,6 @@
 """The page that scripts.visualize serves; Streamlit runs it again after every change on it."""
 
+import html
 import sys
 from pathlib import Path
 from threading import Lock
@@ -81,7 +82,7 @@ def write() -> str:
             placeholder="Choose one, or write your own below",
             on_change=_take_post,
         )
-    text = st.text_area("Text", key="text", height=100)
+    text = st.text_area("Text", key="text", height=100, on_change=_forget_post)
     st.button("Read", type="primary")  # to leave the field is enough; not everybody knows
     if text in posts:
         split, labels = posts[text]
@@ -92,6 +93,10 @@ def write() -> str:
 def _take_post() -> None:
     if st.session_state.post:
         st.session_state.text = st.session_state.post
+
+
+def _forget_post() -> None:
+    st.session_state.post = None
 
 
 def predict_all(names: dict[str, str], chosen: list[str], text: str) -> dict[str, Any]:
@@ -107,9 +112,10 @@ def predict_all(names: dict[str, str], chosen: list[str], text: str) -> dict[str
 
 def show(name: str, model: str, row: dict[str, Any] | ValueError, labels: list[str]) -> None:
     """Show what one pipeline says, and what is known of it."""
-    st.subheader(name, anchor=False)
+    st.html(f"<h3>{html.escape(name)}</h3>")
     if isinstance(row, ValueError):
-        st.error(f"`{row}`")
+        st.error("This pipeline cannot be used.")
+        st.html(paragraphs([str(row)]))
         return
     predictor, _ = load(model, time_of(model))
     decided = chips(row["emotions"], row["scores"])

@@ -9,7 +9,7 @@ import altair
 Row = dict[str, Any]
 # Told apart by the colour-blind, and at 3 : 1 at least on white and on a dark page.
 DECIDED, OTHER, THRESHOLD = "#2a7fc1", "#8a8a8a", "#d55e00"
-STEP = 26  # pixels of a label in the chart
+STEP, AXIS = 28, 50  # pixels of a label in the chart, and of what is below
 
 
 def chips(labels: Iterable[str], scores: dict[str, float] | None = None) -> str:
@@ -47,15 +47,16 @@ def chart(row: Row, thresholds: dict[str, float], labels: list[str]) -> altair.L
     known = [label for label in labels if label in row["scores"]]
     values = [
         {
-            "label": f"✓ {label}" if label in row["emotions"] else label,
+            "label": f"{'✓ ' * (label in row['emotions'])}{label} {row['scores'][label]:.2f}",
             "score": row["scores"][label],
             "threshold": thresholds[label],
             "decided": "yes" if label in row["emotions"] else "no",
         }
         for label in known
     ]
+    axis = altair.Axis(labelLimit=220, labelOverlap=False, labelFontSize=12)
     base = altair.Chart(altair.Data(values=values)).encode(
-        y=altair.Y("label:N", sort=None, title=None, axis=altair.Axis(labelLimit=220)),
+        y=altair.Y("label:N", sort=None, title=None, axis=axis),
         tooltip=[
             altair.Tooltip("label:N"),
             altair.Tooltip("score:Q", format=".3f"),
@@ -66,12 +67,13 @@ def chart(row: Row, thresholds: dict[str, float], labels: list[str]) -> altair.L
     colour = altair.Color("decided:N", legend=None).scale(
         domain=["yes", "no"], range=[DECIDED, OTHER]
     )
-    scale = altair.Scale(domain=[0, 1])
-    bars = base.mark_bar(height=14).encode(
-        x=altair.X("score:Q", scale=scale, title="score, and threshold as a line"), color=colour
-    )
-    ticks = base.mark_tick(color=THRESHOLD, thickness=3, size=20).encode(x="threshold:Q")
-    return (bars + ticks).properties(height=STEP * len(values))
+    across = altair.X("score:Q", title="score, and threshold as a line").scale(domain=[0, 1])
+    bars = base.mark_bar(height=14).encode(x=across.axis(tickCount=5), color=colour)
+    # An outline, as the line would be lost on a bar for some eyes.
+    ticks = base.mark_tick(
+        color=THRESHOLD, opacity=1, thickness=5, size=24, stroke="white", strokeWidth=1
+    ).encode(x="threshold:Q")
+    return (bars + ticks).properties(height=STEP * len(values) + AXIS)
 
 
 def differences(rows: list[Row], names: list[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import socket
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,12 +10,11 @@ from wasabi import msg
 from scripts.facts import find_pipelines
 from scripts.scores import find_pipeline
 
-PAGE = Path(__file__).with_name("page.py")
 ADDRESS = "127.0.0.1"  # whoever reaches the page can use the pipelines
 # Ours, whatever a user's own settings of Streamlit say.
 SETTINGS = {
     "server.address": ADDRESS,
-    "server.allowedHosts": f"{ADDRESS},localhost",
+    "server.allowedHosts": ADDRESS,  # not a name of another site that leads here
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": False,
     "browser.gatherUsageStats": False,
@@ -40,9 +38,13 @@ def visualize(models: list[str], *, port: int = 8501, headless: bool = False) ->
     _check_port(port)
     from streamlit.web.cli import main_run
 
-    settings = {**SETTINGS, "server.port": port, "server.headless": headless}
+    from scripts import page
+
+    settings = {**SETTINGS, "server.port": port}
+    if headless:  # else Streamlit looks whether there is a screen
+        settings["server.headless"] = True
     flags = [f"--{key}={value}" for key, value in settings.items()]
-    main_run([*flags, str(PAGE), "--", *models], standalone_mode=False)
+    main_run([*flags, page.__file__, "--", *models], standalone_mode=False)
 
 
 def _check_port(port: int) -> None:
