@@ -2,62 +2,18 @@
 
 import html
 import sys
-from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import streamlit as st
 
-from scripts.explain import as_html
 from scripts.facts import facts_of, names_of
-from scripts.posts import read_labels
-from scripts.predictor import Predictor
+from scripts.loaded import find_words, load, read, read_sample, time_of
 from scripts.reading import chart, chips, differences, highest, paragraphs
-from scripts.scores import find_pipeline
-from scripts.texts import read_texts
 
-SAMPLE = Path("assets/sample")
-MOST = 5000  # characters; each word is left out once, which takes a prediction
+MOST = 5000  # characters
+MOST_EXPLAINED = 1000  # characters; leaving out each word takes as many predictions
 SHOWN = 8  # scores before one asks for all
 ALONE = "no other"
-
-
-@st.cache_resource(max_entries=4, show_spinner="Loading the pipeline")
-def load(model: str, changed: int) -> tuple[Predictor, Lock]:
-    """Load a pipeline once for all visitors; a pipeline serves one of them at a time.
-
-    changed: When its files were; one that was trained again is loaded again.
-    RAISES ValueError: No pipeline, it is damaged, or has no thresholds.
-    """
-    return Predictor(model), Lock()
-
-
-@st.cache_data(max_entries=100, show_spinner="Reading")
-def read(model: str, changed: int, text: str) -> dict[str, Any]:
-    """Predict a text, with the words that the decisions rest on."""
-    predictor, lock = load(model, changed)
-    with lock:
-        return next(predictor.predict([{"text": text}], with_words=True))
-
-
-@st.cache_data
-def read_sample() -> dict[str, tuple[str, list[str]]]:
-    """Return split and true labels of the sample's posts by their texts; empty without a sample."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for path in (SAMPLE / "test.tsv", SAMPLE / "dev.tsv"):
-        labels = read_labels(SAMPLE) if path.exists() else []
-        for row in read_texts(path) if labels else ():
-            numbers = row["labels"].split(",")
-            found[row["text"]] = (path.stem, [labels[int(number)] for number in numbers])
-    return found
-
-
-def time_of(model: str) -> int:
-    """Return when a pipeline was written.
-
-    RAISES ValueError: There is none.
-    """
-    return (find_pipeline(model) / "meta.json").stat().st_mtime_ns
 
 
 def choose(names: dict[str, str]) -> list[str]:
@@ -110,13 +66,16 @@ def predict_all(names: dict[str, str], chosen: list[str], text: str) -> dict[str
     return found
 
 
-def show(name: str, model: str, row: dict[str, Any] | ValueError, labels: list[str]) -> None:
-    """Show what one pipeline says, and what is known of it."""
+def show(name: str, model: str, row: dict[str, Any] | ValueError, labels: list[str]) -> Any:
+    """Show what one pipeline says, and what is known of it.
+
+    RETURNS: The place where show_words goes on.
+    """
     st.html(f"<h3>{html.escape(name)}</h3>")
     if isinstance(row, ValueError):
         st.error("This pipeline cannot be used.")
         st.html(paragraphs([str(row)]))
-        return
+        return None
     predictor, _ = load(model, time_of(model))
     decided = chips(row["emotions"], row["scores"])
     st.html(decided or "<p>No score reaches its threshold, so nothing is decided.</p>")
@@ -124,9 +83,34 @@ def show(name: str, model: str, row: dict[str, Any] | ValueError, labels: list[s
     st.altair_chart(chart(row, least, labels[:SHOWN]), width="stretch", key=f"{name} highest")
     with st.expander(f"All {len(row['scores'])} scores"):
         st.altair_chart(chart(row, least, labels), width="stretch", key=f"{name} all")
-    st.html("".join(as_html(found) for found in row["explanation"]))
+    words = st.container()
     with st.expander("About this pipeline"):
         st.html(paragraphs(facts_of(model, predictor)))
+    return words
+
+
+def show_words(place: Any, model: str, row: dict[str, Any]) -> None:
+    """Show which words a decision rests on; it takes longer than the decision."""
+    with place:
+        if len(row["text"]) > MOST_EXPLAINED:
+            st.caption(f"Words are marked in texts of at most {MOST_EXPLAINED:,} characters.")
+        else:
+            st.html(find_words(model, time_of(model), row))
+
+
+def compare(names: dict[str, str], chosen: list[str], text: str) -> None:
+    """Show what the chosen pipelines say of a text, and how they differ."""
+    found = predict_all(names, chosen, text)
+    rows = [row for row in found.values() if not isinstance(row, ValueError)]
+    if len(rows) == 2:
+        st.html(paragraphs(differences(rows, chosen)))
+    labels, places = highest(rows), {}
+    for column, name in zip(st.columns(len(chosen)), chosen, strict=True):
+        with column:
+            places[name] = show(name, names[name], found[name], labels)
+    for name, place in places.items():
+        if place is not None:
+            show_words(place, names[name], found[name])
 
 
 def main(models: list[str]) -> None:
@@ -148,14 +132,7 @@ def main(models: list[str]) -> None:
             "`python -m scripts.predict` reads longer texts, and whole files."
         )
         return
-    found = predict_all(names, chosen, text)
-    rows = [row for row in found.values() if not isinstance(row, ValueError)]
-    if len(rows) == 2:
-        st.html(paragraphs(differences(rows, chosen)))
-    labels = highest(rows)
-    for place, name in zip(st.columns(len(chosen)), chosen, strict=True):
-        with place:
-            show(name, names[name], found[name], labels)
+    compare(names, chosen, text)
     st.caption(
         "Blue words raise the score, orange and underlined ones lower it: by how much, says a "
         "word under the pointer. A line in the chart is the label's threshold, ✓ a decision."

@@ -10,8 +10,9 @@ import spacy
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from scripts import page as module
-from scripts.page import MOST
+from scripts import loaded as module
+from scripts.explain import as_html
+from scripts.page import MOST, MOST_EXPLAINED
 from scripts.predictor import Predictor
 from scripts.texts import read_texts
 from tests.browser import BROWSER, compare_with, opened, served, type_text
@@ -77,6 +78,7 @@ def test_it_shows_the_decision_the_scores_and_the_words(page, pipelines):
     assert row["emotions"] and not page.exception and not page.error
     assert all(chip in shown for chip in chips_of(row))
     assert shown.count("<strong>") == 2 * len(row["emotions"])  # chips and words
+    assert all(as_html(found) in shown for found in row["explanation"])
     assert "tiny/a" in shown and "tiny/b" not in shown
     top, every = charts_of(page)
     assert len(top["layer"]) == 2 and len(every["layer"]) == 2
@@ -132,6 +134,14 @@ def test_a_long_text_gets_a_sentence_and_no_prediction(page):
     assert not page.warning and not page.exception and charts_of(page)
 
 
+def test_words_of_a_longer_text_are_not_marked_and_it_says_so(page):
+    type_in(page, "a" * (MOST_EXPLAINED + 1))
+    said = "Words are marked in texts of at most 1,000 characters."
+    assert page.caption[0].value == said and "aaa" not in html_of(page) and charts_of(page)
+    type_in(page, "a" * MOST_EXPLAINED)
+    assert said not in [found.value for found in page.caption] and "aaa" in html_of(page)
+
+
 def test_signs_of_html_are_shown_as_signs(page):
     type_in(page, "<script>alert(1)</script> so happy & **glad**")
     shown = html_of(page)
@@ -184,21 +194,21 @@ def test_a_pipeline_is_loaded_once_and_again_when_it_was_trained_again(pipelines
     assert again[0].thresholds == dict.fromkeys(LABELS, 1.0) and again[1] is not first[1]
 
 
-def test_a_pipeline_serves_one_visitor_at_a_time(pipelines):
+def test_a_pipeline_serves_one_visitor_at_a_time(pipelines, monkeypatch):
     model = str(pipelines[0])
     predictor, lock = module.load(model, module.time_of(model))
     held = []
 
-    def predict(rows, **options):
+    def predict(*given):
         held.append(lock.locked())
         return iter([{"text": "x"}])
 
-    before, predictor.predict = predictor.predict, predict
-    try:
-        module.read(model, module.time_of(model), "held?")
-    finally:
-        predictor.predict = before
-    assert held == [True] and not lock.locked()
+    monkeypatch.setattr(predictor, "predict", predict)
+    monkeypatch.setattr(module, "explain", predict)
+    monkeypatch.setattr(module, "as_html", str)
+    module.read(model, module.time_of(model), "held?")
+    module.find_words(model, module.time_of(model), {"text": "held?"})
+    assert held == [True, True] and not lock.locked()
 
 
 @pytest.mark.slow
