@@ -38,13 +38,12 @@ def visualize(models: list[str], *, port: int = 8501, headless: bool = False) ->
     _check_port(port)
     from streamlit.web.cli import main_run
 
-    from scripts import page
-
     settings = {**SETTINGS, "server.port": port}
     if headless:  # else Streamlit looks whether there is a screen
         settings["server.headless"] = True
     flags = [f"--{key}={value}" for key, value in settings.items()]
-    main_run([*flags, page.__file__, "--", *models], standalone_mode=False)
+    page = find_spec("scripts.page").origin  # for Streamlit to import, which warns if we did
+    main_run([*flags, page, "--", *models], standalone_mode=False)
 
 
 def _check_port(port: int) -> None:

@@ -42,6 +42,8 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("scripts."):
+            yield node.value  # for another program to run
 
 
 def code_of(script: str) -> set[str]:

@@ -59,7 +59,7 @@ def test_without_pipelines_it_takes_all_that_were_trained(started, monkeypatch, 
 def test_what_cannot_be_served_is_refused(files, tmp_path, monkeypatch, started):
     with pytest.raises(ValueError, match=r"nothing: no pipeline here\. Expected a folder"):
         visualize([str(files["model"]), str(tmp_path / "nothing")])
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", {"streamlit": None}.get)
     with pytest.raises(ValueError, match=r"Streamlit is not installed\. Run pip install -r"):
         visualize([str(files["model"])])
     assert started == []
