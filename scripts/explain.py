@@ -101,7 +101,7 @@ def _marked(parts: list[Part]) -> Iterator[str]:
             continue
         red, green, blue = (60, 130, 230) if effect > 0 else (240, 130, 30)
         line = "underline" if effect < 0 else "none"
-        strength = min(1.0, 0.15 + 1.5 * abs(effect))
+        strength = min(0.65, 0.15 + 1.5 * abs(effect))  # more, and the word is hard to read
         yield (
             f'<span title="{effect:+.3f}" style="background:rgba({red},{green},{blue},'
             f'{strength:.2f});text-decoration:{line}">{text}</span>'

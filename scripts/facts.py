@@ -1,0 +1,90 @@
+"""Find trained pipelines, name them, and say what is known of each."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from scripts.predictor import Predictor
+from scripts.scores import find_pipeline
+
+TRAINING = Path("training")
+
+
+def find_pipelines(folder: Path = TRAINING) -> list[Path]:
+    """Return the pipelines with decisions under training/<data>/<config>, by name.
+
+    RAISES ValueError: There are none.
+    """
+    found = sorted(path.parent for path in folder.glob("*/*/pipeline/meta.json"))
+    if not found:
+        raise ValueError(f"{folder}: no pipelines. Expected one at least; `make run` trains one.")
+    return found
+
+
+def names_of(models: Iterable[str]) -> dict[str, str]:
+    """Return models by short names: <data>/<config> of our folders, else what was given."""
+    found: dict[str, str] = {}
+    for model in dict.fromkeys(models):
+        place = _place_of(Path(model))
+        name = "/".join(place) if place else model
+        found[model if name in found else name] = model
+    return found
+
+
+def facts_of(model: str, predictor: Predictor) -> list[str]:
+    """Return sentences: where the pipeline is, its thresholds, and how well it does.
+
+    model: As it was given to the predictor.
+    """
+    path, meta = find_pipeline(model), predictor.nlp.meta
+    least = sorted(predictor.thresholds.values())
+    megabytes = sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) / 1e6
+    return [
+        f"{model}, version {meta['version']}, {megabytes:.1f} MB, made for spaCy "
+        f"{meta['spacy_version']}.",
+        f"{len(predictor.labels)} labels, each with a threshold of its own: {least[0]:.2f} to "
+        f"{least[-1]:.2f}.",
+        *_scores_of(path, predictor),
+    ]
+
+
+def _place_of(path: Path) -> tuple[str, str] | None:
+    """Return data and config of training/<data>/<config>/pipeline; None of another folder."""
+    parts = path.parts
+    if len(parts) < 4 or (parts[-4], parts[-1]) != (TRAINING.name, "pipeline"):
+        return None
+    return parts[-3], parts[-2]
+
+
+def _scores_of(path: Path, predictor: Predictor) -> list[str]:
+    place = _place_of(path)
+    if place is None:
+        return ["Its scores are not known here: it is not in training/<data>/<config>/pipeline."]
+    file = path.parents[3] / "metrics" / place[0] / f"{place[1]}.json"
+    if not file.exists():
+        return [f"{file}: no such file; `spacy project run evaluate` writes it."]
+    try:
+        return _read_scores(file, predictor.thresholds)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [f"{file}: cannot be read. Expected a JSON of scripts.evaluate."]
+
+
+def _read_scores(file: Path, thresholds: dict[str, float]) -> list[str]:
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+    least = {label: row["threshold"] for label, row in result["per_label"].items()}
+    # A config that was saved and read again differs in the last digit.
+    if least.keys() != thresholds.keys() or not all(
+        math.isclose(least[label], thresholds[label], abs_tol=1e-9) for label in least
+    ):
+        return [f"{file}: has other thresholds, so it was made with another pipeline."]
+    low, high = result["confidence_95"]["macro_f1"]
+    corpus = result["conditions"]["corpus"]
+    said = [
+        f"macro-F1 {result['macro_f1']:.3f} (95 % interval {low:.3f} to {high:.3f}), micro-F1 "
+        f"{result['micro_f1']:.3f}, on {result['docs']:,} posts of {corpus}."
+    ]
+    if "sample" in Path(corpus).parts:
+        said.append("The sample only proves that the parts fit; its scores mean nothing else.")
+    return said
