@@ -63,13 +63,13 @@ def opened(address: str, **context: Any) -> Iterator[Page]:
         page = browser.new_context(**context).new_page()
         page.set_default_timeout(60_000)
         page.goto(address)
-        page.get_by_role("textbox", name="Text").wait_for()
         yield page
         browser.close()
 
 
 def type_text(page: Page, text: str) -> None:
     """Type a text, ask for it to be read, and wait for the answer."""
+    page.get_by_role("textbox", name="Text").wait_for()
     page.get_by_role("textbox", name="Text").fill(text)
     page.get_by_role("button", name="Read", exact=True).click()
     settle(page)

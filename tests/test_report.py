@@ -23,6 +23,7 @@ from scripts.report_findings import (
     worst_errors,
 )
 from scripts.scores import predict_scores
+from tests.browser import BROWSER, opened
 from tests.conftest import LABELS
 
 TRUTH = numpy.array([[1, 0], [1, 1], [0, 1], [0, 0]], dtype=bool)
@@ -140,6 +141,28 @@ def test_the_page_holds_the_numbers_the_pictures_and_nothing_from_elsewhere(made
     assert not re.findall(r"url\((?!#)", page)
     assert metrics["conditions"]["corpus_sha256"] in page
     assert len(made["facts"]["errors"]) == made["facts"]["wrong"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("width", [390, 1100])
+def test_a_browser_searches_the_errors_and_loads_nothing_else(made, width):
+    rows = made["facts"]["errors"]
+    label = (rows[0]["true"] + rows[0]["added"])[0]
+    with opened("about:blank", viewport={"width": width, "height": 800}) as page:
+        asked, said = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto((made["output"] / "index.html").as_uri())
+        assert page.inner_text("#count") == f"{len(rows)} of {len(rows)}"
+        page.select_option("#which", label)
+        with_label = [row for row in rows if label in row["true"] + row["added"]]
+        assert page.inner_text("#count") == f"{len(with_label)} of {len(rows)}"
+        page.fill("#find", "no such words")
+        assert page.inner_text("#count") == f"0 of {len(rows)}"
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert len(asked) == 1 and not said
 
 
 @pytest.mark.slow
