@@ -22,9 +22,7 @@ TERMS = Path("configs/probe.yml")
 LARGEST = 3  # shifts that are listed for each group
 
 
-def probe(
-    pipeline: Path, output: Path, *, terms: Path = TERMS, gpu_id: int = -1
-) -> dict[str, Any]:
+def probe(pipeline: Path, output: Path, *, terms: Path = TERMS, gpu_id: int = -1) -> dict[str, Any]:
     """Fill templates with terms and compare with the same templates filled with the baseline.
 
     pipeline: With tuned thresholds.
@@ -111,7 +109,7 @@ def _summary(terms: dict[str, dict[str, Any]], templates: int) -> dict[str, Any]
 
 
 def _rounded(value: float) -> float:
-    return round(float(value), 4)
+    return round(float(value), 4) + 0.0  # no -0.0
 
 
 def _conditions(nlp: Language, pipeline: Path, terms: Path) -> dict[str, Any]:
