@@ -62,9 +62,6 @@ def _more(facts: dict[str, Any], name: str | None) -> dict[str, Any]:
     sets = facts["probe"]["sets"].values() if facts["probe"] else ()
     data = facts["about"]["name"]
     overrides = results[final]["conditions"]["training"].get("overrides", {})
-    found = pipeline["config"].get("paths", {})
-    starts = [found[key] for key in ("vectors", "init_tok2vec") if found.get(key)]
-    starts += pipeline["config"].get("vars", {}).values()
     return {
         "name": f"{pipeline['lang']}_{name}" if name else pipeline["name"],
         "description": f"A text classifier with {len(pipeline['labels'])} labels, any number of "
@@ -76,9 +73,16 @@ def _more(facts: dict[str, Any], name: str | None) -> dict[str, Any]:
         "weakest": sorted(labels, key=lambda label: labels[label]["f1"])[:WEAKEST],
         "sentences": sum(g["sentences"] for part in sets for g in part["groups"].values()),
         "overrides": ", ".join(f"{key} {value}" for key, value in overrides.items()) or "none",
-        "starts": ", ".join(map(str, starts)) or "random weights",
+        "starts": _starts(pipeline["config"]),
         "config": _excerpt(pipeline["config"]),
     }
+
+
+def _starts(config: Config) -> str:
+    """Return what a training began with."""
+    paths, names = config.get("paths", {}), config.get("vars", {})
+    found = [paths.get(key) for key in ("vectors", "init_tok2vec", "source")]
+    return ", ".join(str(x) for x in (*found, names.get("transformer")) if x) or "random weights"
 
 
 def _excerpt(config: Config) -> str:
@@ -91,7 +95,7 @@ def _head(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that model hubs read."""
     about = facts["about"]
     found = {
-        "license": facts["project"]["license"],
+        "license": facts["project"]["license"].lower(),
         "language": [facts["pipeline"]["lang"]],
         "library_name": "spacy",
         "pipeline_tag": "text-classification",

@@ -109,8 +109,8 @@ def read_project(path: Path | None) -> dict[str, str]:
         authors = [author["name"] for author in found.get("authors", [])]
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: {error}. Expected [project] with names of authors.") from error
-    license_name = str(found.get("license", UNKNOWN)).lower()
-    return {"license": license_name, "authors": ", ".join(authors) or UNKNOWN}
+    name = str(found.get("license", UNKNOWN))
+    return {"license": name, "authors": ", ".join(authors) or UNKNOWN}
 
 
 def _read(path: Path | None) -> dict[str, Any] | None:

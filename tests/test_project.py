@@ -20,6 +20,8 @@ PROJECT = srsly.read_yaml(ROOT / "project.yml")
 COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
 # Without outputs nothing is skipped, so there is nothing that deps could decide.
 CACHED = [name for name, command in COMMANDS.items() if command.get("outputs")]
+# Read by commands, and in no folder.
+SINGLE = {"pyproject.toml"}
 ALWAYS = ["check-vars", "clean", "imdb", "models", "search"]
 FOLDERS = "assets|corpus|configs|training|metrics|plugins|scripts"
 PLUGINS = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("*.py"))
@@ -30,6 +32,7 @@ def paths_of(command: dict[str, Any]) -> set[str]:
     script = " ".join(command["script"])
     named = set(re.findall(rf"(?:^|(?<=[\s'\"=]))(?:{FOLDERS})/[^\s'\"]+", script))
     modules = re.findall(r"-m (scripts\.\w+)", script)
+    named |= SINGLE & set(script.split())
     return named | {f"{module.replace('.', '/')}.py" for module in modules}
 
 
@@ -63,7 +66,8 @@ def code_of(script: str) -> set[str]:
 def needs_of(command: dict[str, Any]) -> set[str]:
     """Return all that a command reads or writes, by its script and by its code."""
     paths = paths_of(command)
-    return paths.union(*(code_of(path) for path in paths if path.startswith("scripts/")))
+    scripts = [path for path in paths if path.startswith("scripts/") and path.endswith(".py")]
+    return paths.union(*(code_of(path) for path in scripts))
 
 
 def covered(path: str, by: Iterable[str]) -> bool:
@@ -170,7 +174,7 @@ STUB = """
 import pathlib, sys
 places = [p for p in sys.argv[1:] if p.startswith(("corpus/", "training/", "metrics/"))]
 place = pathlib.Path(places[{index}])
-files = [place] if place.suffix == ".json" else [place / name for name in {files}]
+files = [place] if place.suffix in (".json", ".md") else [place / name for name in {files}]
 for file in files:
     file.parent.mkdir(parents=True, exist_ok=True)
     runs = int(file.read_text()) if file.exists() else 0
@@ -182,9 +186,12 @@ OUTPUTS = {
     "train": (0, ["model-best/meta.json"]),
     "decide": (2, ["meta.json"]),
     "evaluate": (2, []),
+    "probe": (1, []),
+    "card": (2, []),
     "package": (1, ["a.whl"]),
 }
-AFTER_TRAIN = ["train", "decide", "evaluate", "package"]
+AFTER_DECIDE = ["decide", "evaluate", "probe", "card", "package"]
+AFTER_TRAIN = ["train", *AFTER_DECIDE]
 DATA = {"vars.data": "sample"}
 
 
@@ -200,7 +207,8 @@ def first_run(tmp_path_factory) -> tuple[Path, list[str]]:
     for name, (index, files) in OUTPUTS.items():
         (project / f"scripts/{name}.py").write_text(STUB.format(index=index, files=files))
     (project / "scripts/check_vars.py").write_text("")
-    for path in ("configs/cnn.cfg", "configs/other.cfg", "assets/sample/train.tsv"):
+    named = ("configs/cnn.cfg", "configs/other.cfg", "configs/probe.yml", "configs/about/x.yml")
+    for path in (*named, "assets/sample/train.tsv", "pyproject.toml"):
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text("")
     return project, steps_run(project)
@@ -226,7 +234,7 @@ def test_the_first_run_runs_every_step(first_run):
 
 def test_every_declared_output_exists_after_a_run(finished):
     outputs = [path for name in PROJECT["workflows"]["all"] for path in outputs_of(name)]
-    assert len(outputs) == 5
+    assert len(outputs) == 7
     assert [path for path in outputs if not (finished / path).exists()] == []
 
 
@@ -260,11 +268,16 @@ def test_compiled_plugins_do_not_cause_a_re_run(finished):
         ("corpus/sample/dev.spacy", ["preprocess", *AFTER_TRAIN]),
         ("scripts/preprocess.py", ["preprocess", *AFTER_TRAIN]),
         ("scripts/check_config.py", AFTER_TRAIN),
-        ("scripts/decide.py", ["decide", "evaluate", "package"]),
-        ("scripts/thresholds.py", ["decide", "evaluate", "package"]),
-        ("scripts/metrics.py", ["evaluate"]),
+        ("scripts/decide.py", AFTER_DECIDE),
+        ("scripts/thresholds.py", AFTER_DECIDE),
+        ("scripts/metrics.py", ["evaluate", "probe", "card", "package"]),
         ("scripts/package.py", ["package"]),
-        ("metrics/sample/cnn.json", ["evaluate"]),
+        ("metrics/sample/cnn.json", ["evaluate", "card", "package"]),
+        ("metrics/sample/cnn.test.json", ["card", "package"]),
+        ("configs/probe.yml", ["probe", "card", "package"]),
+        ("configs/about/sample.yml", ["card", "package"]),
+        ("scripts/card.md.jinja", ["card", "package"]),
+        ("pyproject.toml", ["card", "package"]),
     ],
 )
 def test_a_change_re_runs_exactly_what_depends_on_it(finished, changed, expected):
