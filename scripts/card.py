@@ -129,8 +129,9 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|"),
-        "count": lambda number: f"{number:,}",
-        "number": lambda number: "none" if number is None else f"{number:.3f}",
+        # int and float: of a fact that is missing they raise an error that names it.
+        "count": lambda number: f"{int(number):,}",
+        "number": lambda number: "none" if number is None else f"{float(number):.3f}",
         "fact": _fact,
         "interval": _interval,
     }
