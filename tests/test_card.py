@@ -85,7 +85,9 @@ def rows(text, start):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-def test_the_head_holds_the_numbers_of_the_metrics(made, tmp_path):
+def test_the_head_holds_the_numbers_of_the_metrics(changed, tmp_path):
+    made, values = changed, {"macro_f1": 0.12346, "micro_f1": 0.5, "macro_auc": 0.98765}
+    change(made / "test.json", **values, mean_average_precision=0.4321)
     card(sources_of(made), tmp_path / "card.md", name="mine")
     head, body = read_front_matter(tmp_path / "card.md")
     assert body.startswith("# en_mine\n\nA text classifier with 3 labels")
@@ -105,6 +107,7 @@ def test_the_head_holds_the_numbers_of_the_metrics(made, tmp_path):
         found = {metric["name"]: metric["value"] for metric in result["metrics"]}
         assert found == {name: round(known[key], 4) for name, key in keys.items()}
         assert result["task"]["type"] == "text-classification"
+    assert list(found.values()) == [0.1235, 0.5, 0.4321, 0.9877]
 
 
 def test_every_label_has_a_row_with_its_numbers(made, tmp_path):
