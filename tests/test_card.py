@@ -110,9 +110,13 @@ def test_the_head_holds_the_numbers_of_the_metrics(changed, tmp_path):
     assert list(found.values()) == [0.1235, 0.5, 0.4321, 0.9877]
 
 
-def test_every_label_has_a_row_with_its_numbers(made, tmp_path):
+def test_every_label_has_a_row_with_its_numbers(changed, tmp_path):
+    made, result = changed, json.loads((changed / "test.json").read_text())
+    for number, row in enumerate(result["per_label"].values()):
+        scores = {"precision": 0.1, "recall": 0.2, "f1": 0.3, "average_precision": 0.4}
+        row.update({name: value + number / 100 for name, value in scores.items()})
+    (made / "test.json").write_text(json.dumps(result))
     text = card(sources_of(made), tmp_path / "card.md")
-    result = json.loads((made / "test.json").read_text())
     report = json.loads((made / "corpus" / "report.json").read_text())
     for label, row in result["per_label"].items():
         (found,) = rows(text, label)
@@ -123,8 +127,7 @@ def test_every_label_has_a_row_with_its_numbers(made, tmp_path):
     low, high = result["confidence_95"]["macro_f1"]
     interval = f"{result['macro_f1']:.3f} ({low:.3f} to {high:.3f})"
     assert rows(text, "macro-F1")[0][2] == interval
-    lowest = min(result["per_label"].values(), key=lambda row: row["f1"])["f1"]
-    assert re.search(rf"Lowest F1: \w+ {lowest:.3f}, ", text)
+    assert "Lowest F1: joy 0.300, anger 0.310, neutral 0.320.\n" in text
 
 
 def test_a_label_with_fifty_positives_is_not_marked(changed, tmp_path):
