@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from wasabi import msg
 
 import plugins
 from scripts.files import remove, replacing
+from scripts.front_matter import read_front_matter
 
 PLUGINS = Path(plugins.__file__).parent
 # setuptools' own build step: it needs neither pip nor a network, as isolated builds do.
@@ -32,7 +34,13 @@ EPOCH = "315532800"
 
 
 def package(
-    pipeline: Path, output: Path, *, name: str, release: str, plugin_folder: Path = PLUGINS
+    pipeline: Path,
+    output: Path,
+    *,
+    name: str,
+    release: str,
+    card: Path | None = None,
+    plugin_folder: Path = PLUGINS,
 ) -> Path:
     """Build a wheel that `pip install` installs and `spacy.load` opens by name.
 
@@ -40,13 +48,19 @@ def package(
     output: Folder of the wheel; an earlier wheel of this name stays until the new one is complete.
     name: Package name without the language, which spaCy puts before it.
     release: Version as pip writes it, e.g. 0.1.0.
+    card: Model card of scripts.card; becomes README.md, and tells meta.json licence, author and
+        description where it has none.
     plugin_folder: Modules to search for what the pipeline is made of.
     RETURNS: Path of the wheel.
-    RAISES ValueError: No pipeline, an unknown registered function, a bad name or version.
+    RAISES ValueError: No pipeline, an unknown registered function, a bad name or version, a card
+        of another package.
     """
     meta, config = _read_pipeline(pipeline)
     check_name(name, meta["lang"])
     check_release(release)
+    full_name = f"{meta['lang']}_{name}"
+    if card is not None:
+        meta |= _read_card(card, full_name, meta)
     modules = find_modules(config, plugin_folder)
     building = output / ".build.tmp"
     remove(building)  # of a killed run
@@ -64,7 +78,11 @@ def package(
             create_sdist=False,
             require_parent=True,
         )
-        built = _build(building / f"{meta['lang']}_{name}-{release}")
+        source = building / f"{full_name}-{release}"
+        if card is not None:
+            for folder in (source, source / full_name / source.name):
+                shutil.copyfile(card, folder / "README.md")
+        built = _build(source)
         with replacing(output / built.name) as temporary:
             built.rename(temporary)
     finally:
@@ -110,6 +128,17 @@ def _read_pipeline(pipeline: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not (pipeline / file).is_file():
             raise ValueError(f"{pipeline}: no {file}. Expected a pipeline that spaCy saved.")
     return srsly.read_json(pipeline / "meta.json"), load_config(pipeline / "config.cfg")
+
+
+def _read_card(card: Path, full_name: str, meta: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of meta.json that only the card knows."""
+    fields, _ = read_front_matter(card)
+    names = [model.get("name") for model in fields.get("model-index", [])]
+    if names != [full_name]:
+        found = ", ".join(map(str, names)) or "no package"
+        raise ValueError(f"{card}: a card of {found}. Expected one of {full_name}.")
+    known = {key: fields.get(key, "unknown") for key in ("license", "author", "description")}
+    return {key: x for key, x in known.items() if x != "unknown" and not meta.get(key)}
 
 
 def _registered(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -194,10 +223,13 @@ def main(
     output: Annotated[Path, typer.Argument(help="Folder the wheel goes to", file_okay=False)],
     name: Annotated[str, typer.Option(help="Package name without the language")],
     release: Annotated[str, typer.Option("--version", help="Version, e.g. 0.1.0")],
+    card: Annotated[
+        Path | None, typer.Option(help="Model card of scripts.card, to be README.md")
+    ] = None,
 ) -> None:
     """Build a wheel of a pipeline with the plugin modules that it needs."""
     try:
-        wheel = package(pipeline, output, name=name, release=release)
+        wheel = package(pipeline, output, name=name, release=release, card=card)
     except ValueError as error:
         msg.fail("Cannot package", str(error), exits=1)
     if not is_tuned(pipeline):

@@ -1,5 +1,6 @@
 """What README and docs say is there: commands, links, and the numbers of the table."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -59,6 +60,23 @@ def test_the_arms_of_a_search_are_in_the_page_that_reads_them(search):
 def test_the_costs_are_what_the_benchmarks_measured():
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf8")
     assert as_table(speeds(ROOT / "metrics" / "goemotions")) in page
+
+
+def test_the_table_of_the_probe_is_what_was_measured():
+    page = (ROOT / "docs" / "card.md").read_text(encoding="utf8")
+    files = [ROOT / "metrics" / "goemotions" / f"{c}-seed0.probe.json" for c in ("cnn", "bert")]
+    cnn, bert = (json.loads(file.read_text())["sets"] for file in files)
+    lines = [line for line in page.splitlines() if line.count(" % |") == 2]
+    expected = []
+    for name, part in cnn.items():
+        for group, found in part["groups"].items():
+            cells = [f"{name}: {group}", str(found["sentences"])]
+            for one in (found, bert[name]["groups"][group]):
+                top = one["largest"][0]
+                cells.append(f"{100 * one['changed_share']:.1f} %")
+                cells.append(f"{top['term']}: {top['label']} {top['shift']:+.3f}")
+            expected.append(f"| {' | '.join(cells)} |")
+    assert len(expected) == 13 and lines == expected
 
 
 def test_there_is_a_search_with_its_tables():

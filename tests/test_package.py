@@ -15,8 +15,10 @@ import spacy
 from numpy.testing import assert_allclose
 from spacy.util import get_minor_version_range
 
+from scripts.front_matter import read_front_matter, with_front_matter
 from scripts.package import (
     PLUGINS,
+    _read_card,
     _requirements,
     check_name,
     check_release,
@@ -72,6 +74,16 @@ def wheel(pipeline, tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="module")
+def card(tmp_path_factory):
+    """A model card of that package."""
+    head = {"license": "mit", "author": "Jo", "description": "Reads posts"}
+    index = [{"name": "en_goemotions_cnn", "results": []}]
+    path = tmp_path_factory.mktemp("card") / "card.md"
+    path.write_text(with_front_matter({**head, "model-index": index}, "# en_goemotions_cnn\n"))
+    return path
+
+
 def config_of(**components):
     return {"nlp": {"lang": "en"}, "components": components}
 
@@ -117,6 +129,48 @@ def test_equal_pipelines_make_equal_wheels_quietly(pipeline, wheel, tmp_path, ca
     assert again.read_bytes() == wheel.read_bytes()
     assert capfd.readouterr() == ("", "")
     assert [file.name for file in tmp_path.iterdir()] == [wheel.name]
+
+
+@pytest.mark.slow
+def test_the_card_is_the_readme_and_fills_the_meta(pipeline, card, tmp_path):
+    made = package(pipeline, tmp_path, name="goemotions_cnn", release="0.1.0", card=card)
+    folder = "en_goemotions_cnn/en_goemotions_cnn-0.1.0"
+    files = zipfile.ZipFile(made)
+    assert files.read(f"{folder}/README.md") == card.read_bytes()
+    for name in ("en_goemotions_cnn/meta.json", f"{folder}/meta.json"):
+        meta = json.loads(files.read(name))
+        known = (meta["license"], meta["author"], meta["description"])
+        assert known == ("mit", "Jo", "Reads posts")
+    metadata = next(name for name in files.namelist() if name.endswith("METADATA"))
+    text = files.read(metadata).decode()
+    assert "Author: Jo\n" in text and "License: mit\n" in text and "Summary: Reads posts" in text
+    assert text.endswith(card.read_text())
+    again = package(pipeline, tmp_path / "b", name="goemotions_cnn", release="0.1.0", card=card)
+    assert again.read_bytes() == made.read_bytes()
+
+
+def test_what_the_meta_knows_stays_and_what_nobody_knows_stays_empty(card, tmp_path):
+    assert _read_card(card, "en_goemotions_cnn", {"license": "GPL", "author": ""}) == {
+        "author": "Jo",
+        "description": "Reads posts",
+    }
+    fields, body = read_front_matter(card)
+    other = tmp_path / "card.md"
+    other.write_text(with_front_matter({**fields, "license": "unknown"}, body))
+    assert set(_read_card(other, "en_goemotions_cnn", {})) == {"author", "description"}
+
+
+def test_a_card_of_another_package_is_refused(pipeline, card, tmp_path):
+    with pytest.raises(ValueError, match=r"a card of en_goemotions_cnn\. Expected one of en_x"):
+        package(pipeline, tmp_path / "wheel", name="x", release="0.1.0", card=card)
+    for text, message in (("# No head", "no fields"), ("---\n[\n---\n", "Expected YAML")):
+        other = tmp_path / "other.md"
+        other.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            package(pipeline, tmp_path / "wheel", name="x", release="0.1.0", card=other)
+    with pytest.raises(ValueError, match=r"no\.md: no such file.*run scripts\.card"):
+        package(pipeline, tmp_path / "wheel", name="x", release="0.1.0", card=tmp_path / "no.md")
+    assert not (tmp_path / "wheel").exists()
 
 
 @pytest.mark.slow

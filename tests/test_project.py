@@ -21,6 +21,8 @@ COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
 # Without outputs nothing is skipped, so there is nothing that deps could decide.
 CACHED = [name for name, command in COMMANDS.items() if command.get("outputs")]
 DECLARED = [name for name, command in COMMANDS.items() if command.get("deps")]
+# Read by commands, and in no folder.
+SINGLE = {"pyproject.toml"}
 ALWAYS = ["check-vars", "clean", "imdb", "models", "search", "visualize"]
 FOLDERS = "assets|corpus|configs|training|metrics|plugins|scripts"
 PLUGINS = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("*.py"))
@@ -31,6 +33,7 @@ def paths_of(command: dict[str, Any]) -> set[str]:
     script = " ".join(command["script"])
     named = set(re.findall(rf"(?:^|(?<=[\s'\"=]))(?:{FOLDERS})/[^\s'\"]+", script))
     modules = re.findall(r"-m (scripts\.\w+)", script)
+    named |= SINGLE & set(script.split())
     return named | {f"{module.replace('.', '/')}.py" for module in modules}
 
 
@@ -73,7 +76,8 @@ def templates_of(path: Path) -> set[str]:
 def needs_of(command: dict[str, Any]) -> set[str]:
     """Return all that a command reads or writes, by its script and by its code."""
     paths = paths_of(command)
-    return paths.union(*(code_of(path) for path in paths if path.startswith("scripts/")))
+    scripts = [path for path in paths if path.startswith("scripts/") and path.endswith(".py")]
+    return paths.union(*(code_of(path) for path in scripts))
 
 
 def covered(path: str, by: Iterable[str]) -> bool:
@@ -181,7 +185,7 @@ STUB = """
 import pathlib, sys
 places = [p for p in sys.argv[1:] if p.startswith(("corpus/", "training/", "metrics/"))]
 place = pathlib.Path(places[{index}])
-files = [place] if place.suffix == ".json" else [place / name for name in {files}]
+files = [place] if place.suffix in (".json", ".md") else [place / name for name in {files}]
 for file in files:
     file.parent.mkdir(parents=True, exist_ok=True)
     runs = int(file.read_text()) if file.exists() else 0
@@ -194,9 +198,11 @@ OUTPUTS = {
     "decide": (2, ["meta.json"]),
     "evaluate": (2, []),
     "report": (3, ["index.html"]),
+    "probe": (1, []),
+    "card": (2, []),
     "package": (1, ["a.whl"]),
 }
-AFTER_DECIDE = ["evaluate", "report", "package"]
+AFTER_DECIDE = ["evaluate", "report", "probe", "card", "package"]
 AFTER_TRAIN = ["train", "decide", *AFTER_DECIDE]
 DATA = {"vars.data": "sample"}
 
@@ -213,7 +219,8 @@ def first_run(tmp_path_factory) -> tuple[Path, list[str]]:
     for name, (index, files) in OUTPUTS.items():
         (project / f"scripts/{name}.py").write_text(STUB.format(index=index, files=files))
     (project / "scripts/check_vars.py").write_text("")
-    for path in ("configs/cnn.cfg", "configs/other.cfg", "assets/sample/train.tsv"):
+    named = ("configs/cnn.cfg", "configs/other.cfg", "configs/probe.yml", "configs/about/x.yml")
+    for path in (*named, "assets/sample/train.tsv", "pyproject.toml"):
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text("")
     return project, steps_run(project)
@@ -239,7 +246,7 @@ def test_the_first_run_runs_every_step(first_run):
 
 def test_every_declared_output_exists_after_a_run(finished):
     outputs = [path for name in PROJECT["workflows"]["all"] for path in outputs_of(name)]
-    assert len(outputs) == 6
+    assert len(outputs) == 8
     assert [path for path in outputs if not (finished / path).exists()] == []
 
 
@@ -275,10 +282,15 @@ def test_compiled_plugins_do_not_cause_a_re_run(finished):
         ("scripts/check_config.py", AFTER_TRAIN),
         ("scripts/decide.py", ["decide", *AFTER_DECIDE]),
         ("scripts/thresholds.py", ["decide", *AFTER_DECIDE]),
-        ("scripts/metrics.py", ["evaluate", "report"]),
+        ("scripts/metrics.py", AFTER_DECIDE),
         ("scripts/report.html.jinja", ["report"]),
         ("scripts/package.py", ["package"]),
-        ("metrics/sample/cnn.json", ["evaluate", "report"]),
+        ("metrics/sample/cnn.json", ["evaluate", "report", "card", "package"]),
+        ("metrics/sample/cnn.test.json", ["card", "package"]),
+        ("configs/probe.yml", ["probe", "card", "package"]),
+        ("configs/about/sample.yml", ["card", "package"]),
+        ("scripts/card.md.jinja", ["card", "package"]),
+        ("pyproject.toml", ["card", "package"]),
     ],
 )
 def test_a_change_re_runs_exactly_what_depends_on_it(finished, changed, expected):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "project.yml", folder)
+    for name in ("project.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
     return folder
 
 
@@ -50,9 +52,19 @@ def test_the_workflow_runs_from_posts_to_wheel_and_then_skips(project):
     assert [path.name for path in (folder / "wheel").iterdir()] == [
         "en_goemotions_cnn-0.1.0-py3-none-any.whl"
     ]
+    wheel = zipfile.ZipFile(next((folder / "wheel").iterdir()))
+    card = wheel.read("en_goemotions_cnn/en_goemotions_cnn-0.1.0/README.md").decode()
+    assert card == (folder / "card.md").read_text(encoding="utf8")
+    assert "Scores on the sample prove that the parts fit together" in card
+    assert f"| macro-F1 | {metrics['macro_f1']:.3f} (" in card
+    assert "test is not measured" in card
     again = run(project)
     skipped = [line for line in again.splitlines() if "Skipping" in line]
-    assert len(skipped) == 5, again
+    assert len(skipped) == 7, again
+    assert "cnn.test.json: no such file" in printed
+    run(project, "evaluate-test")
+    assert "Skipping" in run(project, "probe") and "Skipping" not in run(project, "card")
+    assert "; test is the result" in (folder / "card.md").read_text(encoding="utf8")
     assert not list(project.rglob(".*.tmp"))
 
 
