@@ -12,7 +12,7 @@ from wasabi import msg
 
 from benchmarks.conditions import alone, conditions, write_result
 from scripts.corpus import read_corpus
-from scripts.predict_shards import Predictor, predict_shards
+from scripts.predict_shards import Worker, predict_shards
 
 
 def compare(model: Path, data: str, files: int, workers: int) -> dict[str, float]:
@@ -38,10 +38,10 @@ def compare(model: Path, data: str, files: int, workers: int) -> dict[str, float
 def time_plain(model: Path, source: Path, output: Path) -> float:
     """Return the posts per second of a process that has loaded the pipeline, on one core."""
     torch.set_num_threads(1)
-    predictor = Predictor(Path.cwd(), model, source, output, -1)
+    worker = Worker(Path.cwd(), model, source, output, -1)
     start = time.perf_counter()
     names = sorted(path.name for path in source.iterdir())
-    posts = sum(predictor({"file": name})["posts"] for name in names)
+    posts = sum(worker({"file": name})["posts"] for name in names)
     return posts / (time.perf_counter() - start)
 
 

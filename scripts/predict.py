@@ -42,7 +42,7 @@ def predict(
         model if isinstance(model, Predictor) else Predictor(model, what=what, gpu_id=gpu_id)
     )
     if isinstance(texts, Path):
-        rows = read_texts(texts, column=column)
+        rows = read_texts(texts, column=column, longest=predictor.nlp.max_length)
     else:
         rows = ({"text": text} for text in ([texts] if isinstance(texts, str) else texts))
     yield from predictor.predict(rows, top_k=top_k, with_words=with_words, batch_size=batch_size)

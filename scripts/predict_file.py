@@ -60,7 +60,8 @@ def predict_file(
     output.parent.mkdir(parents=True, exist_ok=True)
     with _alone(output), partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _done(file, identity)
-        rows = itertools.islice(read_texts(source, column=column), done, None)
+        rows = read_texts(source, column=column, longest=predictor.nlp.max_length)
+        rows = itertools.islice(rows, done, None)
         found = predictor.predict(rows, top_k=top_k, with_words=with_words)
         count = done
         for row in tqdm(found, initial=done, unit=" texts"):

@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
-from spacy.util import minibatch
 from tqdm import tqdm
 from wasabi import msg
 
 from scripts.evaluate import stored_thresholds
 from scripts.files import hash_of, replacing
-from scripts.init_vectors import read_lines
 from scripts.on_ray import connected
+from scripts.predictor import Predictor
 from scripts.scores import load_pipeline
-from scripts.train_vectors import text_of
+from scripts.texts import read_texts
 
 KINDS = (".jsonl", ".jsonl.gz")
 DONE = "manifest.ndjson"
 ZONE = 2000  # rows after which the vocabulary forgets new words
-DIGITS = 5
 
 
 def predict_shards(
@@ -43,8 +41,8 @@ def predict_shards(
     model: Pipeline with tuned thresholds.
     source: Folder of .jsonl and .jsonl.gz, searched to its depths; each row has "text".
     output: Folder. Each file gets one of the same name, whose rows have "emotions" (highest score
-        first) and "scores" too. Run again, it does the files that are not there, or whose input has
-        changed; manifest.ndjson says which are.
+        first), "scores" and, of a calibrated pipeline, "probabilities". Run again, it does the
+        files that are not there, or whose input has changed; manifest.ndjson says which are.
     workers: Processes, each with the pipeline, each at a file of its own.
     cores: CPU cores of each.
     gpu_id: -1 for the CPU; with any other each worker gets a GPU, which Ray chooses.
@@ -126,7 +124,7 @@ def _run(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     items = ray.data.from_items([{"file": name} for name in files], override_num_blocks=len(files))
     results = items.map(
-        Predictor,
+        Worker,
         fn_constructor_args=(*places, 0 if gpu_id >= 0 else -1),
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(files))),
         num_cpus=cores,
@@ -135,8 +133,8 @@ def _run(
     yield from results.iter_rows()
 
 
-class Predictor:
-    """A worker: loads the pipeline once, then predicts file after file."""
+class Worker:
+    """Loads the pipeline once, then predicts file after file."""
 
     def __init__(self, project: Path, model: Path, source: Path, output: Path, gpu_id: int):
         """Load the pipeline.
@@ -144,7 +142,7 @@ class Predictor:
         project: Folder that the other paths start from.
         """
         os.chdir(project)
-        self.nlp = load_pipeline(model, gpu_id)
+        self.predictor = Predictor(model, gpu_id=gpu_id)
         self.source, self.output = source, output
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -163,28 +161,11 @@ class Predictor:
         """Predict the rows of a file in memory that does not grow with it."""
         count = 0
         with replacing(target) as temporary, _opened(temporary, target.suffix) as file:
-            for rows in minibatch(_rows(source, self.nlp.max_length), ZONE):
-                with self.nlp.memory_zone():
-                    docs = self.nlp.pipe([row["text"] for row in rows])
-                    for row, doc in zip(rows, docs, strict=True):
-                        scores = {name: round(score, DIGITS) for name, score in doc.cats.items()}
-                        row |= {"emotions": doc._.emotions, "scores": scores}
-                        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-                count += len(rows)
+            rows = read_texts(source, longest=self.predictor.nlp.max_length)
+            for row in self.predictor.predict(rows, batch_size=ZONE):
+                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                count += 1
         return count
-
-
-def _rows(path: Path, longest: int) -> Iterator[dict[str, Any]]:
-    for number, line in read_lines(path):
-        where = f"{path}, line {number}"
-        length = len(text_of(line, ".jsonl", where))
-        if length > longest:
-            raise ValueError(f"{where}: {length} characters. Expected at most {longest}.")
-        row = json.loads(line)
-        taken = sorted({"emotions", "scores"} & set(row))
-        if taken:
-            raise ValueError(f"{where}: {taken[0]!r} is taken. Expected rows without.")
-        yield row
 
 
 @contextmanager

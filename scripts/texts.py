@@ -15,18 +15,19 @@ LONGEST = 4_000_000  # characters of a field of a CSV
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
-def read_texts(source: Path, *, column: str = "text") -> Iterator[Row]:
+def read_texts(source: Path, *, column: str = "text", longest: int = 0) -> Iterator[Row]:
     """Yield the rows of a file, or of all files of a folder, in constant memory.
 
     source: .txt, a text per line; .csv and .tsv with a header, or a .tsv in the GoEmotions format;
         .jsonl. All also with .gz. A folder is searched to its depths.
     column: Of the text; the row keeps it, and its other columns, and gets "text".
+    longest (characters): Of a text, 0 for any; spaCy refuses longer ones without saying where.
     RETURNS: Rows with "text", those of a folder with "file" too.
     RAISES ValueError: No such file, or a row that cannot be read; names file and line.
     """
     if source.is_dir():
         for path in files_of(source):
-            for row in read_texts(path, column=column):
+            for row in read_texts(path, column=column, longest=longest):
                 if "file" in row:
                     raise ValueError(f"{path}: a column 'file'. Expected none in a folder.")
                 yield {"file": path.relative_to(source).as_posix(), **row}
@@ -36,9 +37,12 @@ def read_texts(source: Path, *, column: str = "text") -> Iterator[Row]:
         raise ValueError(f"{source}: Expected a file in {', '.join(KINDS)}, plain or .gz.")
     read = {".txt": _lines, ".jsonl": _objects}.get(kind, _table)
     for line, row in read(source, column):
+        where, length = f"{source}, line {line}", len(row["text"])
         taken = sorted(set(OWN) & set(row))
         if taken:
-            raise ValueError(f"{source}, line {line}: {taken[0]!r} is taken. Expected it free.")
+            raise ValueError(f"{where}: {taken[0]!r} is taken. Expected rows without.")
+        if longest and length > longest:
+            raise ValueError(f"{where}: {length} characters. Expected at most {longest}.")
         yield row
 
 
@@ -70,13 +74,16 @@ def _lines(source: Path, column: str) -> Iterator[tuple[int, Row]]:
 
 def _objects(source: Path, column: str) -> Iterator[tuple[int, Row]]:
     for number, line in _text_lines(source):
+        where = f"{source}, line {number}"
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{source}, line {number}: no JSON ({error}).") from error
+            raise ValueError(f"{where}: {error}. Expected JSON.") from error
         if not isinstance(row, dict) or not isinstance(row.get(column), str):
             found = line.strip()[:60]
-            raise ValueError(f"{source}, line {number}: {found}. Expected a string {column!r}.")
+            raise ValueError(
+                f"{source}, line {number}: {found}. Expected an object with {column!r}."
+            )
         yield number, _with_text(row, column, f"{source}, line {number}")
 
 

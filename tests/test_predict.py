@@ -80,6 +80,12 @@ def test_a_text_that_is_too_long_is_named(predictor, monkeypatch):
         list(predict(predictor, ["short", "x" * 50]))
 
 
+def test_a_text_of_a_file_that_is_too_long_is_named_with_its_line(tmp_path):
+    path = write(tmp_path / "a.txt", "short\nlonger\n")
+    with pytest.raises(ValueError, match=r"a\.txt, line 2: 6 characters\. Expected at most 5"):
+        list(read_texts(path, longest=5))
+
+
 def test_texts_are_read_no_further_than_the_batch(predictor):
     read = []
 
@@ -174,8 +180,8 @@ def test_a_folder_is_read_by_name_and_each_row_says_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.jsonl", '{"text": "a"}\n{"text": 1}\n', r"line 2: .*Expected a string 'text'"),
-        ("a.jsonl", "{\n", r"a\.jsonl, line 1: no JSON"),
+        ("a.jsonl", '{"text": "a"}\n{"text": 1}\n', r"line 2: .*Expected an object with 'text'"),
+        ("a.jsonl", "{\n", r"a\.jsonl, line 1: .*Expected JSON"),
         ("a.jsonl", '{"text": "a", "scores": 1}\n', r"line 1: 'scores' is taken"),
         ("a.csv", "id,post\n1,a\n", r"line 1: columns id, post\. Expected 'text'"),
         ("a.csv", "", r"line 1: columns none"),
@@ -280,7 +286,7 @@ def test_a_bad_row_leaves_the_earlier_output(pipeline, source, tmp_path):
     predict_file(pipeline, source, output)
     before = output.read_bytes()
     source.write_text(source.read_text() + "{\n")
-    with pytest.raises(ValueError, match=r"in\.jsonl, line 9: no JSON"):
+    with pytest.raises(ValueError, match=r"in\.jsonl, line 9: .*Expected JSON"):
         predict_file(pipeline, source, output)
     assert output.read_bytes() == before
 
