@@ -16,7 +16,7 @@ from scripts.bootstrap import pack
 from scripts.calibration import calibration_errors, held_out
 from scripts.files import hash_of, replacing
 from scripts.metrics import compute_metrics
-from scripts.scores import Scores, load_pipeline, predict_scores
+from scripts.scores import Scores, load_pipeline, predict_scores, stored_thresholds
 
 PACKAGES = (
     "spacy",
@@ -72,17 +72,6 @@ def evaluate(
     with replacing(output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
     return result
-
-
-def stored_thresholds(nlp: Language, model: Path) -> tuple[dict[str, float], float]:
-    """Return the thresholds of the pipeline's decide component.
-
-    RAISES ValueError: There is none, or it was never tuned.
-    """
-    if "decide" not in nlp.pipe_names or not nlp.get_pipe("decide").thresholds:
-        raise ValueError(f"{model}: no tuned thresholds. Run python -m scripts.decide first.")
-    component = nlp.get_pipe("decide")
-    return component.thresholds, component.global_threshold
 
 
 def _calibration(nlp: Language, found: Scores, corpus: Path) -> dict[str, Any] | None:

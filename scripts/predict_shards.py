@@ -14,11 +14,10 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from scripts.evaluate import stored_thresholds
 from scripts.files import hash_of, replacing
 from scripts.on_ray import connected
 from scripts.predictor import Predictor
-from scripts.scores import load_pipeline
+from scripts.scores import load_pipeline, stored_thresholds
 from scripts.texts import read_texts
 
 KINDS = (".jsonl", ".jsonl.gz")

@@ -7,9 +7,8 @@ from typing import Any, Literal
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from scripts.evaluate import stored_thresholds
 from scripts.explain import explain
-from scripts.scores import labels_of, load_pipeline
+from scripts.scores import labels_of, load_pipeline, stored_thresholds
 
 What = Literal["both", "decisions", "scores"]
 Row = dict[str, Any]

@@ -13,10 +13,10 @@ from spacy.language import Language
 from tqdm import tqdm
 from wasabi import msg
 
-from scripts.evaluate import PACKAGES, stored_thresholds
+from scripts.evaluate import PACKAGES
 from scripts.files import hash_of, replacing
 from scripts.probe_terms import Terms, read_terms
-from scripts.scores import labels_of, load_pipeline
+from scripts.scores import labels_of, load_pipeline, stored_thresholds
 
 TERMS = Path("configs/probe.yml")
 LARGEST = 3  # shifts that are listed for each group

@@ -15,9 +15,8 @@ from wasabi import msg
 from scripts import report_figures as draw
 from scripts import report_findings as find
 from scripts.calibration import held_out
-from scripts.evaluate import stored_thresholds
 from scripts.files import check_output, hash_of, replacing
-from scripts.scores import load_pipeline, predict_scores
+from scripts.scores import load_pipeline, predict_scores, stored_thresholds
 
 PAGE = "index.html"
 TEMPLATE = "report.html.jinja"

@@ -74,6 +74,17 @@ def labels_of(nlp: Language) -> list[str]:
     return list(nlp.get_pipe(found[0]).labels)
 
 
+def stored_thresholds(nlp: Language, model: Path | str) -> tuple[dict[str, float], float]:
+    """Return the thresholds of the pipeline's decide component.
+
+    RAISES ValueError: There is none, or it was never tuned.
+    """
+    if "decide" not in nlp.pipe_names or not nlp.get_pipe("decide").thresholds:
+        raise ValueError(f"{model}: no tuned thresholds. Run python -m scripts.decide first.")
+    component = nlp.get_pipe("decide")
+    return component.thresholds, component.global_threshold
+
+
 def predict_scores(nlp: Language, corpus: Path) -> Scores:
     """Predict every doc of a .spacy corpus once.
 
