@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        found = f"{host}, port {port}: {error.strerror}"
+        found = f"{host}, port {port}: {str(error.strerror).split(' (')[0]}"
         raise ValueError(f"{found}. Expected a free port of this machine.") from error
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from scripts.predictor import What
 
@@ -92,15 +92,7 @@ class Problem(BaseModel):
 
 def ask_within(limits: Limits) -> type[Ask]:
     """Return the request with its texts, as the limits allow them."""
-    text = Annotated[str, Field(max_length=limits.characters), AfterValidator(_whole)]
+    text = Annotated[str, Field(max_length=limits.characters)]
     texts = Annotated[list[text], Field(min_length=1, max_length=limits.texts)]
     fields: dict[str, Any] = {"texts": (texts, ...)}
     return create_model("Request", __base__=Ask, __doc__="Texts to predict.", **fields)
-
-
-def _whole(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # JSON can write half of a pair, spaCy cannot read it
-        raise ValueError(f"half a character at {error.start + 1}") from error
-    return text
