@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from scripts.predictor import What
 
@@ -33,6 +33,14 @@ class Limits:
                 raise ValueError(f"{name} {value}. Expected more than 0.")
 
 
+def _whole(number: Any) -> Any:
+    """Return 3 for 3.0: to JSON Schema both are integers."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 class Ask(BaseModel):
     """A request, but for its texts."""
 
@@ -40,7 +48,7 @@ class Ask(BaseModel):
 
     model: str | None = Field(None, description="One of GET /models; the first if left out")
     what: What = Field("both", description="What each text gets")
-    top_k: int = Field(0, ge=0, description="So many scores, highest first; 0: all, by label")
+    top_k: Whole = Field(0, ge=0, description="So many scores, highest first; 0: all, by label")
     explain: bool = Field(False, description="Add what each word does to the decided labels")
 
 

@@ -66,7 +66,7 @@ def service(decided, tmp_path_factory) -> Iterator[Service]:
 def head(length: int) -> list[str]:
     """Return the headers of a request with a body of so many bytes."""
     kind = "content-type: application/json"
-    return ["POST /predict HTTP/1.1", "host: x", kind, f"content-length: {length}", "", ""]
+    return ["POST /predict HTTP/1.1", "host: x", kind, f"content-length: {length}", ""]
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_a_client_that_leaves_is_counted_and_the_next_is_answered(service):
     line = 'requests_total{path="/predict",status="499"}'
     ends = time.monotonic() + 15
     while service.count(line) < 1 or service.count("waiting"):
-        assert time.monotonic() < ends
+        assert time.monotonic() < ends, httpx.get(f"{service.address}/metrics").text
         time.sleep(0.05)
     assert service.ask(["a"]).status_code == 200
 

@@ -101,6 +101,7 @@ def test_a_request_chooses_model_scores_and_words(client):
     answer = ask(client, TEXTS[0], model="second", what="scores", top_k=1).json()
     assert answer["model"] == "second"
     assert answer["predictions"] == [{"scores": {"joy": whole["scores"]["joy"]}}]
+    assert ask(client, TEXTS[0], model="second", what="scores", top_k=1.0).json() == answer
     answer = ask(client, TEXTS[0], TEXTS[1], what="decisions", explain=True).json()
     Answer.model_validate(answer)
     for text, found in zip(TEXTS, answer["predictions"], strict=False):
