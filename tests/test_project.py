@@ -20,7 +20,7 @@ PROJECT = srsly.read_yaml(ROOT / "project.yml")
 COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
 # Without outputs nothing is skipped, so there is nothing that deps could decide.
 CACHED = [name for name, command in COMMANDS.items() if command.get("outputs")]
-ALWAYS = ["check-vars", "clean", "imdb", "models", "search"]
+ALWAYS = ["check-vars", "clean", "imdb", "models", "search", "serve"]
 FOLDERS = "assets|corpus|configs|training|metrics|plugins|scripts"
 PLUGINS = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("*.py"))
 
@@ -162,6 +162,12 @@ def test_every_variable_is_printed_by_check_vars_and_used_by_another_command():
     for name in PROJECT["vars"]:
         assert f"{name}=${{vars.{name}}}" in printed
         assert f"${{vars.{name}}}" in others
+
+
+def test_serve_names_all_that_it_needs():
+    # Always run, but not without its deps.
+    command = COMMANDS["serve"]
+    assert sorted(needs_of(command)) == sorted(command["deps"])
 
 
 # The behaviour: the real project.yml, run by weasel itself, with stubs in place of the scripts.
