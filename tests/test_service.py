@@ -292,7 +292,7 @@ SCOPE = {
 BODY = {"type": "http.request", "body": b'{"texts": ["a"]}', "more_body": False}
 
 
-def play(app: Any, messages: list[Any]) -> list[dict[str, Any]]:
+def play(app: Any, messages: list[Any], scope: Any = SCOPE) -> list[dict[str, Any]]:
     """Return what an app sends to a client that sends messages, or sleeps a number of seconds."""
     sent = []
 
@@ -304,7 +304,7 @@ def play(app: Any, messages: list[Any]) -> list[dict[str, Any]]:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(app(SCOPE, receive, send))
+    asyncio.run(app(scope, receive, send))
     return sent
 
 
@@ -318,6 +318,13 @@ def test_a_slow_body_is_given_up():
     assert json.loads(body["body"]) == {
         "error": "body: 16 bytes in 0.05 seconds. Expected all of it."
     }
+
+
+def test_a_body_announced_too_large_is_refused_before_it_comes(client):
+    scope = {**SCOPE, "headers": [(b"content-length", b"1001")]}
+    start, body = play(Guard(client.app, LIMITS), [9.0], scope)
+    assert start["status"] == 413
+    assert json.loads(body["body"])["error"] == "body: 1001 bytes or more. Expected at most 1000."
 
 
 def test_nothing_is_done_for_a_client_that_left_with_half_a_body():
