@@ -46,7 +46,8 @@ def explain(nlp: Language, row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _parts(nlp: Language, text: str) -> list[str]:
     """Return words with the white space after them, several at a time if there are too many."""
-    words = [token.text_with_ws for token in nlp.make_doc(text)]
+    with nlp.memory_zone():
+        words = [token.text_with_ws for token in nlp.make_doc(text)]
     size = -(-len(words) // MOST) or 1
     return ["".join(words[start : start + size]) for start in range(0, len(words), size)]
 

@@ -76,19 +76,22 @@ class Predictor:
 
     def _read(self, doc: Doc, top_k: int) -> Row:
         scores = {label: round(doc.cats[label], DIGITS) for label in self.labels}
-        if top_k:
-            highest = sorted(scores, key=scores.get, reverse=True)[:top_k]
-            scores = {label: scores[label] for label in highest}
         found: Row = {}
         if self.what != "scores":
             found["emotions"] = list(doc._.emotions)
         if self.what != "decisions":
-            found["scores"] = scores
+            found["scores"] = highest(scores, top_k)
             if doc._.probabilities:
                 found["probabilities"] = {
-                    label: round(doc._.probabilities[label], DIGITS) for label in scores
+                    label: round(doc._.probabilities[label], DIGITS) for label in found["scores"]
                 }
         return found
+
+
+def highest(scores: dict[str, float], top_k: int) -> dict[str, float]:
+    """Return so many scores, the highest first; all as they are if top_k is 0."""
+    first = sorted(scores, key=scores.get, reverse=True)[:top_k]
+    return {label: scores[label] for label in first} if top_k else scores
 
 
 def describe(row: Row) -> str:

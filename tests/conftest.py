@@ -83,3 +83,15 @@ def files(tmp_path_factory: pytest.TempPathFactory, nlp: Language) -> dict[str, 
     corpus.to_disk(folder / "dev.spacy")
     srsly.write_json(folder / "views.json", {"polarity": {"emotional": ["joy", "anger"]}})
     return {name: folder / name for name in ("model", "dev.spacy", "views.json")}
+
+
+@pytest.fixture(scope="session")
+def decided(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained pipeline with thresholds and probabilities, on disk; do not change it."""
+    folder = tmp_path_factory.mktemp("decided") / "small" / "pipeline"
+    nlp = spacy.load(files["model"])
+    curves = [{"temperature": 2.0}] * len(LABELS)
+    nlp.add_pipe("decide").set(dict.fromkeys(LABELS, 0.3), 0.3, {}, curves)
+    folder.parent.mkdir()
+    nlp.to_disk(folder)
+    return folder

@@ -17,8 +17,9 @@ from benchmarks.parallel import time_workers
 from benchmarks.preprocess import straightforward, with_checks
 from benchmarks.pretraining import ARMS, time_epoch
 from benchmarks.scale import as_table
+from benchmarks.serve import compare, service, soak
 from benchmarks.training import arms_of, time_steps
-from tests.conftest import ROOT
+from tests.conftest import ROOT, ROWS
 from tests.tiny_transformer import save_tiny_transformer
 
 SAMPLE = ROOT / "assets" / "sample"
@@ -82,6 +83,23 @@ def test_parallel_times_one_worker_and_two(project, monkeypatch):
         found = time_workers(ROOT / "configs" / "cnn.cfg", "checked", workers, 8 * workers, 5)
         assert found["posts_per_second"] > 0
         assert (found["exchange_ms"] > 0) == (workers == 2)
+
+
+@pytest.mark.slow
+def test_the_service_is_timed_and_loaded_with_all_texts(decided):
+    texts = [f"{text} {number}" for number, (text, _) in enumerate(ROWS * 5)]
+    found = compare(decided, texts, 16, 2, 1)
+    assert found["in_process"] > 0 and found["service"] > 0
+    assert found["ratios"] == [found["ratio"]]
+    found = soak(decided, texts, 3, 2, 0.02)
+    assert found["requests"] > 2 and found["failures"] == 0
+    assert found["texts"] == 3 * found["requests"]
+    assert found["memory_mb"]["most"] >= found["memory_mb"]["start"] > 50
+    with (
+        pytest.raises(ValueError, match=r"(?s)nowhere: no pipeline.*Expected it to listen"),
+        service(Path("nowhere")),
+    ):
+        pass
 
 
 def test_the_costs_are_worked_out_from_the_speeds():

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import spacy
 from filelock import FileLock
 from typer.testing import CliRunner
 
@@ -23,14 +22,9 @@ TEXTS = [text for text, _ in ROWS]
 
 
 @pytest.fixture(scope="module")
-def pipeline(files, tmp_path_factory) -> Path:
+def pipeline(decided) -> Path:
     """A pipeline that decides and has probabilities."""
-    folder = tmp_path_factory.mktemp("model") / "pipeline"
-    nlp = spacy.load(files["model"])
-    curves = [{"temperature": 2.0}] * len(LABELS)
-    nlp.add_pipe("decide").set(dict.fromkeys(LABELS, 0.4), 0.4, {}, curves)
-    nlp.to_disk(folder)
-    return folder
+    return decided
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,9 @@ import spacy
 import srsly
 
 from scripts.predict_shards import Worker, predict_shards
-from tests.conftest import LABELS, ROOT, ROWS
+from tests.conftest import ROOT, ROWS
 
 TEXTS = [text for text, _ in ROWS]
-
-
-@pytest.fixture(scope="module")
-def pipeline(files, tmp_path_factory) -> Path:
-    """A pipeline that decides."""
-    folder = tmp_path_factory.mktemp("model") / "pipeline"
-    nlp = spacy.load(files["model"])
-    nlp.add_pipe("decide").set(dict.fromkeys(LABELS, 0.3), 0.3)
-    nlp.to_disk(folder)
-    return folder
 
 
 def write(path: Path, texts: list[str]) -> None:
@@ -46,20 +36,20 @@ def read(path: Path) -> list[dict]:
 
 
 @pytest.fixture
-def worker(pipeline, tmp_path) -> Worker:
+def worker(decided, tmp_path) -> Worker:
     (tmp_path / "in").mkdir()
-    return Worker(Path.cwd(), pipeline, tmp_path / "in", tmp_path / "out", -1)
+    return Worker(Path.cwd(), decided, tmp_path / "in", tmp_path / "out", -1)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "b.jsonl.gz"])
-def test_rows_keep_what_they_have_and_get_what_the_pipeline_says(
-    worker, pipeline, tmp_path, name, monkeypatch
+def test_rows_keep_what_they_have_and_get_what_the_decided_says(
+    worker, decided, tmp_path, name, monkeypatch
 ):
     monkeypatch.setattr("scripts.predict_shards.ZONE", 3)
     write(tmp_path / "in" / name, ["", *TEXTS])
     assert worker({"file": name}).items() >= {"file": name, "posts": 9, "error": ""}.items()
     rows = read(tmp_path / "out" / name)
-    nlp = spacy.load(pipeline)
+    nlp = spacy.load(decided)
     for number, (row, text) in enumerate(zip(rows, ["", *TEXTS], strict=True)):
         doc = nlp(text)
         assert row["id"] == number and row["text"] == text
@@ -93,27 +83,27 @@ def test_a_bad_row_is_named_and_what_was_there_stays(worker, tmp_path, line, pro
     assert target.read_text() == "earlier" and len(os.listdir(target.parent)) == 1
 
 
-def test_what_cannot_be_predicted_is_refused_before_ray_starts(files, pipeline, tmp_path):
+def test_what_cannot_be_predicted_is_refused_before_ray_starts(files, decided, tmp_path):
     write(tmp_path / "in" / "a.jsonl", TEXTS)
     with pytest.raises(ValueError, match=r"no tuned thresholds\. Run python -m scripts\.decide"):
         predict_shards(files["model"], tmp_path / "in", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: no \.jsonl or \.jsonl\.gz"):
-        predict_shards(pipeline, tmp_path / "empty", tmp_path / "out")
+        predict_shards(decided, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(ValueError, match="Expected a folder elsewhere"):
-        predict_shards(pipeline, tmp_path / "in", tmp_path / "in" / "out")
+        predict_shards(decided, tmp_path / "in", tmp_path / "in" / "out")
     with pytest.raises(ValueError, match="Expected a folder elsewhere"):
-        predict_shards(pipeline, tmp_path / "in", tmp_path)
+        predict_shards(decided, tmp_path / "in", tmp_path)
     (tmp_path / "out").mkdir()
     row = {"file": "a.jsonl", "model": "other", "model_sha256": "0", "sha256": "0", "posts": 1}
     srsly.write_jsonl(tmp_path / "out" / "manifest.ndjson", [row])
     with pytest.raises(ValueError, match=r"out: predictions of other\. Expected a new folder"):
-        predict_shards(pipeline, tmp_path / "in", tmp_path / "out")
+        predict_shards(decided, tmp_path / "in", tmp_path / "out")
 
 
-def start(pipeline: Path, folder: Path, **options) -> subprocess.Popen:
+def start(decided: Path, folder: Path, **options) -> subprocess.Popen:
     """Start the command; what it prints goes to a file."""
-    command = [sys.executable, "-m", "scripts.predict_shards", pipeline, folder / "in"]
+    command = [sys.executable, "-m", "scripts.predict_shards", decided, folder / "in"]
     with (folder / "said").open("w") as said:
         return subprocess.Popen(
             [*map(str, command), str(folder / "out")], cwd=ROOT, stdout=said, stderr=said
@@ -138,18 +128,18 @@ def assert_all_there(folder: Path, names: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_run_does_what_is_new_and_a_bad_file_does_not_stop_the_others(pipeline, tmp_path):
+def test_a_second_run_does_what_is_new_and_a_bad_file_does_not_stop_the_others(decided, tmp_path):
     names = [f"{number}.jsonl" for number in range(4)]
     for name in names:
         write(tmp_path / "in" / name, TEXTS)
-    found = predict_shards(pipeline, tmp_path / "in", tmp_path / "out")
+    found = predict_shards(decided, tmp_path / "in", tmp_path / "out")
     assert found.items() >= {"files": 4, "posts": 32, "files_before": 0}.items()
     assert_all_there(tmp_path, names)
     before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names}
     write(tmp_path / "in" / "1.jsonl", TEXTS[:3])
     (tmp_path / "in" / "3.jsonl").write_text("{\n")
     with pytest.raises(ValueError, match=r"(?s)3\.jsonl, line 1: .*\n1 of 2 files were predicted"):
-        predict_shards(pipeline, tmp_path / "in", tmp_path / "out")
+        predict_shards(decided, tmp_path / "in", tmp_path / "out")
     after = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names}
     assert [name for name in names if after[name] != before[name]] == ["1.jsonl"]
     assert len(read(tmp_path / "out" / "1.jsonl")) == 3
@@ -158,11 +148,11 @@ def test_a_second_run_does_what_is_new_and_a_bad_file_does_not_stop_the_others(p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["worker", "command"])
-def test_after_a_kill_every_file_is_there_once(pipeline, tmp_path, who):
+def test_after_a_kill_every_file_is_there_once(decided, tmp_path, who):
     names = [f"{number:02}.jsonl" for number in range(30)]
     for name in names:
         write(tmp_path / "in" / name, TEXTS * 40)
-    started = start(pipeline, tmp_path)
+    started = start(decided, tmp_path)
     wait_for_rows(tmp_path, started, 3)
     if who == "worker":
         children = psutil.Process(started.pid).children(recursive=True)
@@ -174,7 +164,7 @@ def test_after_a_kill_every_file_is_there_once(pipeline, tmp_path, who):
     code = started.wait()
     if who == "command":
         assert not (tmp_path / "out" / "29.jsonl").exists()
-        again = predict_shards(pipeline, tmp_path / "in", tmp_path / "out")
+        again = predict_shards(decided, tmp_path / "in", tmp_path / "out")
         assert 3 <= again["files_before"] < 30
     else:
         assert code == 0, (tmp_path / "said").read_text()

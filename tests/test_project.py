@@ -23,7 +23,7 @@ CACHED = [name for name, command in COMMANDS.items() if command.get("outputs")]
 DECLARED = [name for name, command in COMMANDS.items() if command.get("deps")]
 # Read by commands, and in no folder.
 SINGLE = {"pyproject.toml"}
-ALWAYS = ["check-vars", "clean", "imdb", "models", "search", "visualize"]
+ALWAYS = ["check-vars", "clean", "imdb", "models", "search", "serve", "visualize"]
 FOLDERS = "assets|corpus|configs|training|metrics|plugins|scripts"
 PLUGINS = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("*.py"))
 
@@ -177,6 +177,12 @@ def test_every_variable_is_printed_by_check_vars_and_used_by_another_command():
     for name in PROJECT["vars"]:
         assert f"{name}=${{vars.{name}}}" in printed
         assert f"${{vars.{name}}}" in others
+
+
+def test_serve_names_all_that_it_needs():
+    # Always run, but not without its deps.
+    command = COMMANDS["serve"]
+    assert sorted(needs_of(command)) == sorted(command["deps"])
 
 
 # The behaviour: the real project.yml, run by weasel itself, with stubs in place of the scripts.
