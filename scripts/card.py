@@ -132,16 +132,9 @@ def _environment() -> Environment:
         # int and float: of a fact that is missing they raise an error that names it.
         "count": lambda number: f"{int(number):,}",
         "number": lambda number: "none" if number is None else f"{float(number):.3f}",
-        "fact": _fact,
         "interval": _interval,
     }
     return environment
-
-
-def _fact(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if type(value) is int else str(value).replace("|", "\\|")
 
 
 def _interval(intervals: dict[str, Any], key: str) -> str:

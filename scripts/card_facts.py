@@ -64,7 +64,7 @@ def collect(sources: Sources) -> dict[str, Any]:
         "pipeline": pipeline,
         "results": _results(sources, pipeline),
         "probe": probe,
-        "audit": None if audit is None else rows_of(audit),
+        "audit": None if audit is None else audit_rows(sources.audit, audit),
         "report": report,
         "about": read_about(sources.about),
         "project": read_project(sources.project),
@@ -72,20 +72,30 @@ def collect(sources: Sources) -> dict[str, Any]:
     }
 
 
-def rows_of(found: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the numbers and texts of an object as rows; of an object in it, one level down.
+def audit_rows(path: Path, found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the counts of an audit as rows of words.
 
-    A longer thing counts as its number of entries. `conditions` are left out.
+    RAISES ValueError: The object is not one of scripts.audit_data.
     """
-    rows: list[tuple[str, Any]] = []
-    for key, value in found.items():
-        if key == "conditions":
-            continue
-        inner = value if isinstance(value, dict) else {"": value}
-        for name, part in inner.items():
-            shown = len(part) if isinstance(part, dict | list) else part
-            rows.append((f"{key}: {name}" if name else key, shown))
-    return [(name.replace("_", " "), value) for name, value in rows]
+    try:
+        same = {f"again in {split}": counts for split, counts in found["duplicates"].items()}
+        rows = [
+            (f"the same text {where}", f"{c['exact']:,} exactly, {c['normalised']:,} in its words")
+            for where, c in {**same, **found["leaks"]}.items()
+        ]
+        conflicts = found["conflicts"]
+        said = f"{conflicts['posts']:,} posts, {conflicts['texts']:,} texts"
+        rows.append(("the same words with other labels", said))
+        near = found.get("near_duplicates", {})
+        rows += [(f"nearly the same, {where}", f"{count:,} pairs") for where, count in near.items()]
+        rows += [
+            (f"labels that are likely wrong, {split}",
+             f"{errors['suspect']:,} of {errors['posts']:,} posts, by {errors['scores_of']}")
+            for split, errors in found["label_errors"].items()
+        ]  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}. Expected the JSON of scripts.audit_data.") from error
+    return rows
 
 
 def read_about(path: Path | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from scripts.card import card, main
-from scripts.card_facts import Sources, read_about, read_project, rows_of
+from scripts.card_facts import Sources, audit_rows, read_about, read_project
 from scripts.evaluate import evaluate
 from scripts.files import hash_of
 from scripts.front_matter import read_front_matter
@@ -26,6 +26,22 @@ TERMS = {
     "groups": {"jobs": ["a baker", "a singer"]},
 }
 ABOUT = {"name": "Posts|mine", "license": "cc-by-4.0", "source": "Me 2020", "hub_id": "me/posts"}
+
+
+AUDIT = {
+    "duplicates": {"train": {"exact": 1830, "normalised": 5521}},
+    "leaks": {"test in train": {"exact": 37, "normalised": 109}},
+    "conflicts": {"posts": 321, "texts": 178},
+    "near_duplicates": {"dev in train": 71},
+    "label_errors": {"dev": {"scores_of": "TF-IDF", "posts": 5426, "suspect": 1937, "labels": {}}},
+}
+AUDIT_ROWS = [
+    ("the same text again in train", "1,830 exactly, 5,521 in its words"),
+    ("the same text test in train", "37 exactly, 109 in its words"),
+    ("the same words with other labels", "321 posts, 178 texts"),
+    ("nearly the same, dev in train", "71 pairs"),
+    ("labels that are likely wrong, dev", "1,937 of 5,426 posts, by TF-IDF"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +66,7 @@ def made(files, tmp_path_factory):
     preprocess(source, folder / "corpus", n_process=1)
     srsly.write_yaml(folder / "terms.yml", {"people": TERMS})
     probe(folder / "pipeline", folder / "probe.json", terms=folder / "terms.yml")
-    srsly.write_json(folder / "audit.json", {"pairs": 3, "likely_errors": {"joy": 1, "ids": [4]}})
+    srsly.write_json(folder / "audit.json", AUDIT)
     srsly.write_yaml(folder / "about.yml", ABOUT)
     (folder / "pyproject.toml").write_text('[project]\nlicense = "MIT"\nauthors=[{name="Jo"}]\n')
     return folder
@@ -152,8 +168,8 @@ def test_data_training_and_licence_come_from_their_files(made, tmp_path):
     assert rows(text, "training time") == [["training time", "1.5 minutes"]]
     assert rows(text, "trained on") == [["trained on", "CPU"]]
     assert rows(text, "starts from") == [["starts from", "random weights"]]
-    assert rows(text, "pairs") == [["pairs", "3"]]
-    assert rows(text, "likely errors: ids") == [["likely errors: ids", "1"]]
+    for row in AUDIT_ROWS:
+        assert rows(text, row[0]) == [list(row)]
     assert "Thresholds: method exact, docs 8; the best single one is\n0.400" in text
     assert '@architectures = "goemotions.PooledTextcat.v1"' in text
     assert "This package: MIT, Jo. The data it learned from: cc-by-4.0;" in text
@@ -289,9 +305,10 @@ def test_an_own_template_is_used_and_an_unknown_name_in_it_is_an_error(made, tmp
         card(sources_of(made), made / "dev.json")
 
 
-def test_counts_of_an_audit_become_rows():
-    found = {"near_copies": 2, "by": {"raters": 0.5, "of": [1, 2, 3]}, "conditions": {"seed": 0}}
-    assert rows_of(found) == [("near copies", 2), ("by: raters", 0.5), ("by: of", 3)]
+def test_an_audit_of_something_else_is_refused(made):
+    assert audit_rows(made / "audit.json", AUDIT) == AUDIT_ROWS
+    with pytest.raises(ValueError, match=r"audit\.json: 'leaks'\. Expected the JSON of scripts"):
+        audit_rows(made / "audit.json", {"duplicates": {}})
 
 
 def test_an_unknown_field_about_a_data_set_is_refused(tmp_path):
