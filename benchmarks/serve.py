@@ -19,7 +19,8 @@ import psutil
 import typer
 from wasabi import msg
 
-from benchmarks.conditions import alone, conditions, read_corpus, write_result
+from benchmarks.conditions import alone, conditions, write_result
+from scripts.corpus import read_corpus
 from scripts.predictor import Predictor
 
 # configs/cnn.cfg remembers the n-grams of its last 100,000 words, some 170 MB of them.

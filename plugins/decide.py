@@ -108,7 +108,7 @@ class Decide(Pipe):
         doc._.emotions = sorted(picked, key=lambda label: -doc.cats[label]) if len(doc) else []
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Do the same for many docs; calibrating them together takes a tenth of the time."""
+        """Do the same for many docs; calibrating them together is faster."""
         handle_error = self.get_error_handler()
         for docs in minibatch(stream, batch_size):
             decided = []

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,7 @@ from spacy.training.loggers import console_logger
 from spacy.util import dict_to_dot, registry
 
 BATCH, LONGEST = 100, 6000  # parameters that MLflow takes at a time, characters of each
+WIDEST = 240  # characters of a name
 Log = Callable[[dict[str, float], int], None]
 
 
@@ -85,16 +86,23 @@ def create_mlflow_logger(
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment)
         identity = client.create_run(number, run_name=run or None).info.run_id
-        parameters = [Param(_allowed(k), str(v)[:LONGEST]) for k, v in settings.items()]
+        named = _names(settings)
+        parameters = [Param(named[k], str(v)[:LONGEST]) for k, v in settings.items()]
         for start in range(0, len(parameters), BATCH):
             client.log_batch(identity, params=parameters[start : start + BATCH])
 
         def log(numbers: dict[str, float], step: int) -> None:
             now = int(time.time() * 1000)
-            metrics = [Metric(_allowed(k), v, now, step) for k, v in numbers.items()]
-            client.log_batch(identity, metrics)
+            named = _names(numbers)
+            client.log_batch(identity, [Metric(named[k], v, now, step) for k, v in numbers.items()])
 
-        return log, lambda: client.set_terminated(identity)
+        def finish() -> None:
+            # spaCy calls this whatever has happened.
+            kind = sys.exc_info()[0]
+            stopped = "KILLED" if kind and issubclass(kind, KeyboardInterrupt) else "FAILED"
+            client.set_terminated(identity, stopped if kind else "FINISHED")
+
+        return log, finish
 
     return _logger(begin, console)
 
@@ -107,7 +115,7 @@ def numbers_of(info: dict[str, Any]) -> dict[str, float]:
     found = {"score": info["score"], "epoch": info["epoch"]}
     found |= {f"loss/{name}": loss for name, loss in info["losses"].items()}
     scores = dict_to_dot(info["other_scores"])
-    found |= {f"scores/{name.replace('.', '/')}": score for name, score in scores.items()}
+    found |= {f"scores/{_path(name.split('.'))}": score for name, score in scores.items()}
     if info["seconds"]:
         found["words_per_second"] = info["words"] / info["seconds"]
     return {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
@@ -145,6 +153,19 @@ def _logger(begin: Callable, console: bool) -> Callable:
     return setup
 
 
-def _allowed(name: str) -> str:
-    """Return a name without the characters that MLflow refuses, as that of `@architectures`."""
-    return re.sub(r"[^\w./ -]", "_", name.replace("@", ""))
+def _path(parts: list[str]) -> str:
+    """Return parts with slashes between; a label may have dots and slashes of its own."""
+    return "/".join(part.replace("/", "_") for part in parts if part)
+
+
+def _names(found: Iterable[str]) -> dict[str, str]:
+    """Return for each name one that MLflow takes, and that no other has."""
+    allowed: dict[str, str] = {}
+    for name in found:
+        clean = new = re.sub(r"[^\w./ -]", "_", name.replace("@", ""))[:WIDEST]
+        number = 1
+        while new in allowed.values():
+            number += 1
+            new = f"{clean}_{number}"
+        allowed[name] = new
+    return allowed

@@ -9,16 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy
 import srsly
 import typer
 from spacy.language import Language
+from tqdm import tqdm
 from wasabi import msg
 
 from scripts.corpus import Post, read_splits
 from scripts.files import hash_of, replacing
 from scripts.label_errors import cross_validated_scores, find_label_errors, truth_of
 from scripts.same_texts import same_texts
-from scripts.scores import load_pipeline, predict_scores
+from scripts.scores import labels_of, load_pipeline
 from scripts.tfidf import Floats, Tfidf
 
 PACKAGES = ("cleanlab", "numpy", "scikit-learn", "scipy", "spacy", "torch")
@@ -52,7 +54,7 @@ def audit_data(
     """
     _check_arguments(output, findings, model, folds, near, gpu_id)
     posts, labels = read_splits(corpus)
-    nlp = _pipeline(model, corpus, posts, gpu_id)
+    nlp = _pipeline(model, corpus, posts, labels, gpu_id)
     found, counts = same_texts(posts, near)
     errors: dict[str, Any] = {}
     for split, scores_of, scores in _judged(posts, labels, corpus, nlp, model, folds, seed):
@@ -83,9 +85,9 @@ def _judged(
         yield first, name, cross_validated_scores(posts[first], labels, folds=folds, seed=seed)
     if nlp is not None:
         for split in [name for name in posts if name != "train"]:
-            judged = predict_scores(nlp, corpus / f"{split}.spacy")
-            columns = [judged.labels.index(label) for label in labels]
-            yield split, Path(model).as_posix(), judged.scores[:, columns]
+            texts = tqdm([post.text for post in posts[split]], desc=split, unit="posts")
+            scores = [[doc.cats[label] for label in labels] for doc in nlp.pipe(texts)]
+            yield split, Path(model).as_posix(), numpy.array(scores)
     elif folds and others:
         texts = [post.text for post in posts[first]]
         trained = Tfidf(seed=seed).fit(texts, truth_of(posts[first], labels), f"all of {first}")
@@ -109,12 +111,17 @@ def _check_arguments(
 
 
 def _pipeline(
-    model: Path | None, corpus: Path, posts: dict[str, list[Post]], gpu_id: int
+    model: Path | None, corpus: Path, posts: dict[str, list[Post]], labels: list[str], gpu_id: int
 ) -> Language | None:
     """Return the pipeline, if one is named, before anything that takes long."""
     if model is not None and list(posts) == ["train"]:
         raise ValueError(f"{corpus}: no dev.spacy or test.spacy. Expected one to use {model} on.")
-    return None if model is None else load_pipeline(model, gpu_id)
+    if model is None:
+        return None
+    nlp = load_pipeline(model, gpu_id)
+    if odd := sorted(set(labels_of(nlp)) ^ set(labels)):
+        raise ValueError(f"{corpus}: labels differ from those of {model}: {', '.join(odd)}.")
+    return nlp
 
 
 def _conditions(

@@ -60,10 +60,15 @@ def cross_fit(
 ) -> Floats:
     """Return the probabilities that each fifth of the docs gets from curves of the other four.
 
+    Of fewer than five docs, each is a part. A single one keeps its scores.
+
     So the docs that a calibration is fitted on can also say how good it is.
     """
     found = numpy.array(scores, dtype="float64")
-    for rest, part in KFold(FOLDS, shuffle=True, random_state=seed).split(scores):
+    if len(found) < 2:
+        return found
+    folds = KFold(min(FOLDS, len(found)), shuffle=True, random_state=seed)
+    for rest, part in folds.split(scores):
         curves = fit_curves(scores[rest], truth[rest], method, min_support)
         found[part] = apply_curves(scores[part], curves)
     return found

@@ -1,10 +1,10 @@
 """Find what is there again among millions of texts or ids, in memory that stays small."""
 
 import hashlib
-import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import category, normalize
 
 import numpy
 
@@ -20,9 +20,22 @@ def digest(text: str) -> int:
 def normalise(text: str) -> str:
     """Return the words of a text, small, with a blank between them; the text if it has none.
 
-    What is left out: case, white space, punctuation, symbols, emoji.
+    What is left out: case, white space, punctuation, symbols, emoji; how accents are encoded.
     """
-    return " ".join(re.findall(r"\w+", text.lower())) or text
+    return " ".join(normalize("NFC", text.lower()).translate(WORDS).split()) or text
+
+
+class _Words(dict):
+    """What becomes of a letter: letters, their marks and digits stay, all else is a blank."""
+
+    def __missing__(self, code: int) -> int | str:
+        kind = category(chr(code))
+        marks = kind in ("Mn", "Mc") and not 0xFE00 <= code <= 0xFE0F  # which belong to emoji
+        self[code] = code if marks or kind[0] in "LN" or kind == "Pc" else " "
+        return self[code]
+
+
+WORDS = _Words()
 
 
 class Digests:

@@ -1,11 +1,11 @@
 """Find trained pipelines, name them, and say what is known of each."""
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scripts.metrics_file import same_thresholds
 from scripts.predictor import Predictor
 from scripts.scores import find_pipeline
 
@@ -74,16 +74,15 @@ def _scores_of(path: Path, predictor: Predictor) -> list[str]:
 def _read_scores(file: Path, thresholds: dict[str, float]) -> list[str]:
     result: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
     least = {label: row["threshold"] for label, row in result["per_label"].items()}
-    # A config that was saved and read again differs in the last digit.
-    if least.keys() != thresholds.keys() or not all(
-        math.isclose(least[label], thresholds[label], abs_tol=1e-9) for label in least
-    ):
+    if not same_thresholds(least, thresholds):
         return [f"{file}: has other thresholds, so it was made with another pipeline."]
-    low, high = result["confidence_95"]["macro_f1"]
+    interval = ""
+    if bounds := result["confidence_95"].get("macro_f1"):
+        interval = f" (95 % interval {bounds[0]:.3f} to {bounds[1]:.3f})"
     corpus = result["conditions"]["corpus"]
     said = [
-        f"macro-F1 {result['macro_f1']:.3f} (95 % interval {low:.3f} to {high:.3f}), micro-F1 "
-        f"{result['micro_f1']:.3f}, on {result['docs']:,} posts of {corpus}."
+        f"macro-F1 {result['macro_f1']:.3f}{interval}, micro-F1 {result['micro_f1']:.3f}, "
+        f"on {result['docs']:,} posts of {corpus}."
     ]
     if "sample" in Path(corpus).parts:
         said.append("The sample only proves that the parts fit; its scores mean nothing else.")

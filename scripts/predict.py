@@ -38,9 +38,12 @@ def predict(
     RETURNS: Rows with text, emotions (highest score first), scores, and what else a file has.
     RAISES ValueError: The model or a file cannot be read, or there are no thresholds.
     """
-    predictor = (
-        model if isinstance(model, Predictor) else Predictor(model, what=what, gpu_id=gpu_id)
-    )
+    if isinstance(model, Predictor):
+        if (what, gpu_id) != ("both", -1):
+            raise ValueError("what and gpu_id are for loading a model. Expected them left out.")
+        predictor = model
+    else:
+        predictor = Predictor(model, what=what, gpu_id=gpu_id)
     if isinstance(texts, Path):
         rows = read_texts(texts, column=column, longest=predictor.nlp.max_length)
     else:
@@ -91,6 +94,10 @@ def main(
         msg.fail("Cannot predict", "Texts and --input: Expected one of them.", exits=1)
     if output and not source:
         msg.fail("Cannot predict", "--output without --input. Expected both.", exits=1)
+    if output and (as_json or batch_size != BATCH):
+        msg.fail("Cannot predict", "--json and --batch-size are for the screen.", exits=1)
+    if column != "text" and not source:
+        msg.fail("Cannot predict", "--column without --input. Expected both.", exits=1)
     settings = {"what": what, "top_k": top_k, "with_words": explained, "column": column}
     try:
         if source and output:

@@ -19,7 +19,7 @@ from scripts.predictor import Predictor, What, describe
 from scripts.scores import find_pipeline
 from scripts.texts import read_texts
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".html")
+ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".html")
 NESTED = ("scores", "probabilities", "explanation")
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Predictions</title>
@@ -43,7 +43,7 @@ def predict_file(
 ) -> int:
     """Predict the texts of a file or folder; arguments are those of scripts.predict.predict.
 
-    output: .jsonl, .jsonl.gz, .csv, .tsv or .html, in the order of the texts. While it grows it has
+    output: .jsonl, .jsonl.gz, .csv or .html, in the order of the texts. While it grows it has
         another name; a second call goes on with that, if inputs and settings are still the same.
     RETURNS: Number of texts.
     RAISES ValueError: A bad row, another ending, or another process is at it.
@@ -61,15 +61,25 @@ def predict_file(
     with _alone(output), partial.open("r+b" if partial.exists() else "w+b") as file:
         done = _done(file, identity)
         rows = read_texts(source, column=column, longest=predictor.nlp.max_length)
-        rows = itertools.islice(rows, done, None)
+        rows = itertools.islice(_free(rows, output), done, None)
         found = predictor.predict(rows, top_k=top_k, with_words=with_words)
         count = done
         for row in tqdm(found, initial=done, unit=" texts"):
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             count += 1
-    _finish(partial, output)
-    partial.unlink()
+        file.flush()
+        _finish(partial, output)
+        partial.unlink()
     return count
+
+
+def _free(rows: Iterator[dict[str, Any]], output: Path) -> Iterator[dict[str, Any]]:
+    """Yield rows, none of which has a column that a table of predictions adds."""
+    for number, row in enumerate(rows, 1):
+        taken = sorted(key for key in row if _is_added(key))
+        if taken and output.suffix == ".csv":
+            raise ValueError(f"Row {number}: {taken[0]!r} is taken. Expected rows without.")
+        yield row
 
 
 def _check(source: Path, output: Path) -> None:
@@ -117,7 +127,7 @@ def _done(file: IO[bytes], identity: dict[str, Any]) -> int:
 
 def _finish(partial: Path, output: Path) -> None:
     """Write the rows in the form that the output's name asks for."""
-    write = {".csv": _write_table, ".tsv": _write_table, ".html": _write_page}
+    write = {".csv": _write_table, ".html": _write_page}
     with replacing(output) as temporary:
         write.get(output.suffix, _write_lines)(partial, temporary, output.suffix)
 
@@ -139,11 +149,14 @@ def _write_lines(partial: Path, target: Path, suffix: str) -> None:
 
 
 def _write_table(partial: Path, target: Path, suffix: str) -> None:
-    """Write a column per score; of decisions, their names with commas between."""
+    """Write a column per score; of decisions, their names with commas between.
+
+    What is not a text or a number is written as JSON, as are decisions if a label has a comma.
+    """
     found = dict.fromkeys(name for row in _rows(partial) for name in _flat(row))
     columns = sorted(found, key=_is_added)  # the texts' own first
     with target.open("w", newline="", encoding="utf8") as file:
-        writer = csv.DictWriter(file, columns, delimiter="\t" if suffix == ".tsv" else ",")
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(_flat(row) for row in _rows(partial))
 
@@ -154,8 +167,11 @@ def _is_added(column: str) -> bool:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in row.items() if key not in NESTED}
-    if "emotions" in row:
+    if "emotions" in row and not any("," in label for label in row["emotions"]):
         flat["emotions"] = ",".join(row["emotions"])
+    for key, value in flat.items():
+        if isinstance(value, list | dict):
+            flat[key] = json.dumps(value, ensure_ascii=False)
     for found in row.get("explanation", []):
         flat[f"words.{found['label']}"] = json.dumps(found["parts"], ensure_ascii=False)
     for key, name in (("scores", "score"), ("probabilities", "probability")):

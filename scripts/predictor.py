@@ -37,7 +37,7 @@ class Predictor:
         self.thresholds: dict[str, float] = {}
         if what != "scores":
             self.thresholds = stored_thresholds(self.nlp, model)[0]
-        elif "decide" in self.nlp.pipe_names:
+        elif "decide" in self.nlp.pipe_names and not self.nlp.get_pipe("decide").thresholds:
             self.nlp.disable_pipe("decide")
 
     def predict(

@@ -9,16 +9,16 @@ import srsly
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
-from spacy.tokens import DocBin
 from wasabi import msg
 
 from scripts import report_figures as draw
 from scripts import report_findings as find
 from scripts.calibration import held_out
 from scripts.files import check_output, hash_of, replacing
+from scripts.metrics_file import read_metrics
 from scripts.scores import load_pipeline, predict_scores, stored_thresholds
 
-PAGE = "index.html"
+PAGE, FACTS = "index.html", "report.json"  # the second says whose folder it is
 TEMPLATE = "report.html.jinja"
 
 
@@ -33,6 +33,8 @@ def report(
 ) -> dict[str, Any]:
     """Predict a corpus and write index.html, which needs nothing else, and its pictures as PNG.
 
+    report.json says what it was made of.
+
     pipeline: With tuned thresholds.
     corpus: .spacy that `metrics` is of.
     metrics: JSON of scripts.evaluate for this pipeline and corpus.
@@ -41,7 +43,7 @@ def report(
     RETURNS: What the page shows.
     RAISES ValueError: Something is missing, or the metrics are of another pipeline or corpus.
     """
-    check_output(output, "report", [PAGE], [pipeline, corpus, metrics])
+    check_output(output, "report", [FACTS], [pipeline, corpus, metrics])
     found = _read_metrics(metrics, pipeline, corpus)
     facts = _facts(pipeline, corpus, found, gpu_id)
     facts |= {"log": _read_log(log), "metrics_file": metrics.as_posix()}
@@ -54,20 +56,14 @@ def report(
         }
         page = _render(facts, svgs)
         (temporary / PAGE).write_text(page, encoding="utf8")
+        srsly.write_json(temporary / FACTS, {"metrics": found["conditions"]})
     return facts
 
 
 def _read_metrics(path: Path, pipeline: Path, corpus: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ValueError(f"{path}: no such file. Run evaluate first.")
-    found = srsly.read_json(path)
-    if "conditions" not in found or "per_label" not in found:
-        raise ValueError(f"{path}: no metrics. Expected the JSON of evaluate.")
-    for name, place in (("config", pipeline / "config.cfg"), ("corpus", corpus)):
-        if not place.exists():
-            raise ValueError(f"{place}: not there. Expected what {path} is of.")
-        if found["conditions"][f"{name}_sha256"] != hash_of(place):
-            raise ValueError(f"{path}: of another {name} than {place}. Run evaluate again.")
+    found = read_metrics(path, pipeline)
+    if not corpus.exists() or found["conditions"]["corpus_sha256"] != hash_of(corpus):
+        raise ValueError(f"{path}: of another corpus than {corpus}. Run evaluate again.")
     return found
 
 
@@ -83,8 +79,7 @@ def _facts(pipeline: Path, corpus: Path, metrics: dict[str, Any], gpu_id: int) -
         probabilities, _ = held_out(
             scores, predicted.truth, component.curves, component.settings, hash_of(corpus)
         )
-    docs = list(DocBin().from_disk(corpus).get_docs(nlp.vocab))
-    texts = [doc.text for doc in docs]
+    texts = predicted.texts
     likely = scores if probabilities is None else probabilities
     return {
         "metrics": metrics,
@@ -96,7 +91,7 @@ def _facts(pipeline: Path, corpus: Path, metrics: dict[str, Any], gpu_id: int) -
         "errors": find.worst_errors(texts, likely, truth, picked, labels),
         "wrong": int((truth != picked).any(axis=1).sum()),
         "issues": find.label_issues(texts, likely, truth, labels),
-        "lengths": find.length_rows([len(doc) for doc in docs], truth, picked),
+        "lengths": find.length_rows(predicted.lengths, truth, picked),
         "repeated": find.repeated_texts(texts),
         "together": [find.co_occurrence(cells) for cells in (truth, picked)],
         "undecided": int((~picked.any(axis=1)).sum()),
@@ -120,9 +115,10 @@ def _figures(facts: dict[str, Any]) -> dict[str, Figure]:
         "precision_recall": draw.precision_recall(scores, truth, metrics),
         "thresholds": draw.threshold_curves(scores, truth, metrics),
         "reliability": draw.reliability_diagram(scores, facts["probabilities"], truth),
-        "together": draw.co_occurrence_maps(*facts["together"], facts["labels"]),
         "lengths": draw.length_chart(facts["lengths"]),
     }
+    if len(facts["labels"]) > 1:
+        figures["together"] = draw.co_occurrence_maps(*facts["together"], facts["labels"])
     if facts["log"]:
         figures["learning"] = draw.learning_curve(facts["log"])
     return figures

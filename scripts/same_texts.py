@@ -106,7 +106,7 @@ def find_conflicts(posts: list[Post]) -> Iterator[dict[str, Any]]:
 def find_near(posts: list[Post], least: float) -> Iterator[dict[str, Any]]:
     """Yield a finding for each pair of texts that nearly say the same, the same ones left out.
 
-    Compares all with all: a minute for 54,000 texts on one core, four for twice as many.
+    Compares all with all: twice as many texts take four times as long.
 
     least (0 to 1): Cosine of TF-IDF vectors over the four letters in a row of normalised texts.
     """

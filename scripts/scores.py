@@ -21,13 +21,16 @@ class Scores:
     """What a pipeline said about a corpus.
 
     scores ([docs, labels], 0 to 1), truth ([docs, labels], 0 or 1), labels in the model's order,
-    seconds of prediction, tokenization included.
+    seconds of prediction, tokenization included; texts and lengths (tokens) of the docs, without
+    those that are empty, which spaCy leaves out.
     """
 
     scores: NDArray[numpy.float64]
     truth: NDArray[numpy.float64]
     labels: list[str]
     seconds: float
+    texts: list[str]
+    lengths: list[int]
 
 
 def find_pipeline(model: Path | str) -> Path:
@@ -101,8 +104,9 @@ def predict_scores(nlp: Language, corpus: Path) -> Scores:
             odd = sorted(set(doc.cats) ^ set(labels))
             raise ValueError(f"{corpus}, doc {number}: labels differ from the pipeline's: {odd}.")
     truth = numpy.array([[doc.cats[label] for label in labels] for doc in references])
-    texts = (doc.text for doc in references)
+    texts = [doc.text for doc in references]
     start = time.perf_counter()
     docs = tqdm(nlp.pipe(texts), total=len(references), desc=f"predict {corpus.stem}", unit="docs")
     scores = numpy.array([[doc.cats[label] for label in labels] for doc in docs])
-    return Scores(scores, truth, labels, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Scores(scores, truth, labels, seconds, texts, [len(doc) for doc in references])

@@ -38,6 +38,8 @@ def read_texts(source: Path, *, column: str = "text", longest: int = 0) -> Itera
     read = {".txt": _lines, ".jsonl": _objects}.get(kind, _table)
     for line, row in read(source, column):
         where, length = f"{source}, line {line}", len(row["text"])
+        if any("\ud800" <= letter <= "\udfff" for letter in row["text"]):
+            raise ValueError(f"{where}: half a surrogate pair. Expected text.")
         taken = sorted(set(OWN) & set(row))
         if taken:
             raise ValueError(f"{where}: {taken[0]!r} is taken. Expected rows without.")
@@ -59,7 +61,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def kind_of(path: Path) -> str:
     """Return the ending of a file's name, without .gz."""
-    return Path(path.name.removesuffix(".gz")).suffix
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _text_lines(source: Path) -> Iterator[tuple[int, str]]:
@@ -75,6 +77,8 @@ def _lines(source: Path, column: str) -> Iterator[tuple[int, Row]]:
 def _objects(source: Path, column: str) -> Iterator[tuple[int, Row]]:
     for number, line in _text_lines(source):
         where = f"{source}, line {number}"
+        if not line.strip():
+            continue  # as other readers of JSONL do
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -108,7 +112,7 @@ def _table(source: Path, column: str) -> Iterator[tuple[int, Row]]:
         elif header.count(column) != 1 or len(set(header)) != len(header):
             found = f"columns {', '.join(header)[:80] or 'none'}"
             raise ValueError(f"{source}, line 1: {found}. Expected {column!r} and others, once.")
-        for cells in reader:
+        for cells in filter(None, reader):  # an empty line is no row
             where = f"{source}, line {numbers[0]}"
             if len(cells) != len(header):
                 raise ValueError(f"{where}: {len(cells)} columns. Expected {len(header)}.")

@@ -133,3 +133,11 @@ def test_metrics_say_how_far_scores_and_probabilities_hold(files, tmp_path, meth
     assert found["method"] == "isotonic" and found["cross_fitted"]
     assert set(found["before"]) == set(found["after"]) == {"ece", "label_ece", "brier"}
     assert set(doc._.probabilities) == set(doc.cats)
+
+
+def test_few_docs_are_parts_of_their_own_and_one_keeps_its_scores(drawn):
+    scores, truth, _ = drawn
+    found = cross_fit(scores[:3], truth[:3], "temperature")
+    curves = fit_curves(scores[1:3], truth[1:3], "temperature")
+    assert (found[0] == apply_curves(scores[:1], curves)[0]).all()
+    assert (cross_fit(scores[:1], truth[:1], "isotonic") == scores[:1]).all()

@@ -268,6 +268,13 @@ def test_scores_at_other_thresholds_are_refused(changed, tmp_path):
     refused(changed, tmp_path, r"dev\.json: of another pipeline", probe=None)
 
 
+def test_scores_with_another_calibration_are_refused(changed, tmp_path):
+    path = changed / "pipeline" / "decide" / "thresholds.json"
+    state = srsly.read_json(path)
+    srsly.write_json(path, state | {"settings": {"calibration": "none"}})
+    refused(changed, tmp_path, "of another pipeline than")
+
+
 def test_scores_of_one_corpus_twice_are_refused(made, tmp_path):
     refused(made, tmp_path, r"dev\.json: of dev again", test=made / "dev.json")
 
@@ -341,3 +348,10 @@ def test_the_command_warns_of_missing_files_and_fails_on_bad_ones(made, tmp_path
     assert output.exists()
     found = CliRunner().invoke(app, [*arguments, str(made / "dev.json")])
     assert found.exit_code == 1 and "No card was written" in found.output
+
+
+def test_an_empty_field_is_unknown_and_a_licence_may_be_a_table(tmp_path):
+    (tmp_path / "a.yml").write_text("name: x\nhub_id:\n")
+    assert read_about(tmp_path / "a.yml")["hub_id"] == "unknown"
+    (tmp_path / "p.toml").write_text('[project]\nlicense = {text = "MIT"}\n')
+    assert read_project(tmp_path / "p.toml")["license"] == "MIT"

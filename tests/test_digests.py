@@ -4,7 +4,14 @@ import numpy
 import pytest
 
 from scripts import digests as module
-from scripts.digests import Digests, count_repeated, count_shared, digest, find_repeated
+from scripts.digests import (
+    Digests,
+    count_repeated,
+    count_shared,
+    digest,
+    find_repeated,
+    normalise,
+)
 
 
 @pytest.fixture(params=[(2**16, 2**20), (4, 10), (6, 1)], ids=["one part", "parts", "many parts"])
@@ -65,3 +72,18 @@ def test_no_rows_are_no_repeats(tmp_path, sizes):
 
 def test_a_digest_is_the_same_in_every_run():
     assert digest("So happy") == 4548220305685635316
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't  stop_it, NOW!", "don t stop_it now"),
+        ("caf\u0065\u0301", "caf\u00e9"),
+        ("वह की है।", "वह की है"),
+        ("ไม่ดี", "ไม่ดี"),
+        ("love \u2764\ufe0f it", "love it"),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),
+    ],
+)
+def test_words_are_what_is_left_in_any_script(text, words):
+    assert normalise(text) == words

@@ -100,7 +100,7 @@ def test_only_scores_of_the_sample_come_with_its_warning(pipeline, predictor, me
         (None, "tiny.json: no such file; `spacy project run evaluate` writes it."),
         ("{", "tiny.json: cannot be read. Expected a JSON of scripts.evaluate."),
         ("[]", "tiny.json: cannot be read. Expected a JSON of scripts.evaluate."),
-        (result(confidence_95={}), "tiny.json: cannot be read. Expected a JSON of"),
+        (result(confidence_95=None), "tiny.json: cannot be read. Expected a JSON of"),
         (
             result(per_label={label: {"threshold": 0.3} for label in LABELS}),
             "tiny.json: has other thresholds, so it was made with another pipeline.",
@@ -119,3 +119,8 @@ def test_scores_of_another_pipeline_or_none_are_not_shown(
 
 def test_a_pipeline_elsewhere_has_no_scores(files, predictor):
     assert facts_of(str(files["model"]), predictor)[2].startswith("Its scores are not known here")
+
+
+def test_metrics_without_intervals_are_shown_without(pipeline, predictor, metrics):
+    metrics.write_text(result(confidence_95={}))
+    assert "macro-F1 0.464, micro-F1 0.487, on 1,430" in facts_of(str(pipeline), predictor)[2]

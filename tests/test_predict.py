@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from scripts.explain import STRONG, as_html, as_text, explain
 from scripts.predict import main, predict
-from scripts.predict_file import predict_file
+from scripts.predict_file import _flat, predict_file
 from scripts.predictor import Predictor, describe
 from scripts.texts import read_texts
 from tests.conftest import LABELS, ROOT, ROWS
@@ -333,6 +333,8 @@ def test_the_command_prints_texts_and_decisions_or_json(pipeline):
     [
         (["text", "--input", "in.jsonl"], "Expected one of them"),
         (["text", "--output", "out.csv"], "--output without --input"),
+        (["text", "--column", "post"], "--column without --input"),
+        (["--input", "in.jsonl", "--output", "out.csv", "--json"], "are for the screen"),
     ],
 )
 def test_the_command_refuses_what_it_would_ignore(pipeline, source, arguments, said, monkeypatch):
@@ -372,3 +374,41 @@ def test_lines_of_a_pipe_are_answered_at_once(pipeline):
     assert json.loads(process.stdout.readline())["text"] == "so happy"
     process.stdin.close()
     assert process.wait() == 0
+
+
+def test_a_calibrated_pipeline_gives_probabilities_with_scores_alone(pipeline):
+    (row,) = predict(pipeline, TEXTS[0], what="scores")
+    assert set(row) == {"text", "scores", "probabilities"}
+
+
+def test_a_loaded_pipeline_is_not_loaded_in_another_way(predictor):
+    with pytest.raises(ValueError, match="Expected them left out"):
+        list(predict(predictor, "text", what="scores"))
+
+
+def test_endings_in_capitals_and_empty_lines_are_read(tmp_path):
+    write(tmp_path / "A.CSV", "text\none\n\ntwo\n")
+    write(tmp_path / "b.jsonl", '{"text": "three"}\n\n')
+    assert [row["text"] for row in read_texts(tmp_path)] == ["one", "two", "three"]
+
+
+def test_half_a_letter_is_named_with_its_line(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "ok"}\n{"text": "\\ud800"}\n')
+    with pytest.raises(ValueError, match=r"line 2: half a surrogate pair"):
+        list(read_texts(path))
+
+
+def test_a_table_keeps_what_is_nested_and_refuses_a_column_of_its_own(pipeline, tmp_path):
+    path = write(tmp_path / "in.jsonl", '{"text": "a", "more": {"b": [true, null]}}\n')
+    predict_file(pipeline, path, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert json.loads(row["more"]) == {"b": [True, None]}
+    write(path, '{"text": "a", "score.joy": 1}\n')
+    with pytest.raises(ValueError, match=r"Row 1: 'score\.joy' is taken"):
+        predict_file(pipeline, path, tmp_path / "out.csv")
+
+
+def test_decisions_with_commas_are_a_list_in_a_table():
+    found = _flat({"text": "a", "emotions": ["joy, great", "b"]})
+    assert found["emotions"] == '["joy, great", "b"]'

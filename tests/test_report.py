@@ -8,6 +8,7 @@ import numpy
 import pytest
 import spacy
 import srsly
+from spacy.tokens import DocBin
 
 from scripts import report_figures as draw
 from scripts.bootstrap import resample_f1
@@ -24,7 +25,7 @@ from scripts.report_findings import (
 )
 from scripts.scores import predict_scores
 from tests.browser import BROWSER, opened
-from tests.conftest import LABELS
+from tests.conftest import LABELS, ROWS, make_examples
 
 TRUTH = numpy.array([[1, 0], [1, 1], [0, 1], [0, 0]], dtype=bool)
 
@@ -179,10 +180,14 @@ def test_metrics_of_something_else_are_refused_and_the_earlier_report_stays(made
     before = (made["output"] / "index.html").read_bytes()
     other = tmp_path / "other.json"
     found = srsly.read_json(made["metrics"])
-    for key in ("config", "corpus"):
-        conditions = found["conditions"] | {f"{key}_sha256": "0"}
+    for key, value, what in (
+        ("config_sha256", "0", "pipeline"),
+        ("thresholds", {}, "pipeline"),
+        ("corpus_sha256", "0", "corpus"),
+    ):
+        conditions = found["conditions"] | {key: value}
         srsly.write_json(other, found | {"conditions": conditions})
-        with pytest.raises(ValueError, match=f"of another {key} than"):
+        with pytest.raises(ValueError, match=f"of another {what} than"):
             report(made["pipeline"], made["corpus"], other, made["output"])
     assert (made["output"] / "index.html").read_bytes() == before
 
@@ -190,6 +195,7 @@ def test_metrics_of_something_else_are_refused_and_the_earlier_report_stays(made
 def test_a_folder_that_is_no_report_is_not_replaced(files, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
+    (tmp_path / "mine" / "index.html").write_text("my own")
     with pytest.raises(ValueError, match="no report"):
         report(files["model"], files["dev.spacy"], tmp_path / "m.json", tmp_path / "mine")
 
@@ -199,3 +205,23 @@ def test_a_log_of_something_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Expected columns step, loss and score"):
         _read_log(tmp_path / "log.csv")
     assert _read_log(Path("nowhere.csv")) == []
+
+
+def test_a_label_with_dollars_is_drawn_as_it_is(tmp_path):
+    row = {"label": r"a$\foo$", "f1": 0.5, "low": 0.2, "high": 0.7, "support": 3}
+    svg = draw.save(draw.label_scores([row], 0.5), tmp_path / "labels.png")
+    assert r"a$\foo$" in svg
+
+
+@pytest.mark.slow
+def test_docs_without_tokens_are_left_out_of_all_parts(made, tmp_path):
+    docs = [*ROWS[:3], ("", {"joy"}), *ROWS[3:]]
+    nlp = spacy.load(made["pipeline"])
+    corpus = tmp_path / "dev.spacy"
+    DocBin(docs=[example.reference for example in make_examples(nlp, docs)]).to_disk(corpus)
+    evaluate(made["pipeline"], corpus, tmp_path / "m.json", resamples=0)
+    facts = report(made["pipeline"], corpus, tmp_path / "m.json", tmp_path / "report")
+    texts = [text for text, _ in ROWS]
+    assert sum(row["docs"] for row in facts["lengths"]) == 8
+    for row in facts["errors"]:
+        assert set(row["true"]) == dict(ROWS)[row["text"]] and row["text"] in texts

@@ -97,6 +97,36 @@ def test_mlflow_reads_back_scores_by_step_and_the_config(store):
     assert "0.62" in printed
 
 
+def test_mlflow_takes_any_label_and_keeps_those_apart_that_look_alike(store):
+    logger = {"@loggers": "goemotions.MLflow.v1", "uri": store, "run": "odd"}
+    labels = ["etc.", "a..b", "/x", "a&b", "a+b", "y" * 300]
+    scores = {"cats_f_per_type": {label: {"f": n / 8} for n, label in enumerate(labels)}}
+    run(logger, [{**INFO, "other_scores": scores}])
+    client = MlflowClient(store)
+    number = client.get_experiment_by_name("goemotions").experiment_id
+    metrics = client.search_runs([number])[0].data.metrics
+    found = {name: value for name, value in metrics.items() if name.startswith("scores/")}
+    assert sorted(found.values()) == [n / 8 for n in range(6)]
+    assert found["scores/cats_f_per_type/etc/f"] == 0.0
+    assert found["scores/cats_f_per_type/a_b/f_2"] == 0.5
+
+
+def test_a_training_that_fails_is_not_a_finished_run(store):
+    logger = {"@loggers": "goemotions.MLflow.v1", "uri": store}
+    client = MlflowClient(store)
+    for error, status in ((ZeroDivisionError, "FAILED"), (KeyboardInterrupt, "KILLED")):
+        nlp = spacy.blank("en")
+        _, finish = registry.resolve({"logger": logger})["logger"](nlp, io.StringIO())
+        with pytest.raises(error):
+            try:
+                raise error
+            finally:
+                finish()
+        number = client.get_experiment_by_name("goemotions").experiment_id
+        last = client.search_runs([number], order_by=["attribute.start_time DESC"])[0]
+        assert last.info.status == status
+
+
 def test_mlflow_does_not_report_on_its_use(store, monkeypatch):
     from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
 
