@@ -23,7 +23,7 @@ from benchmarks.conditions import alone, conditions, write_result
 from scripts.corpus import read_corpus
 from scripts.predictor import Predictor
 
-# configs/cnn.cfg remembers the n-grams of its last 100,000 words, some 170 MB of them.
+# configs/cnn.cfg remembers the n-grams of its last 100,000 words.
 KNOWN = 100_000
 HEADERS = {"content-type": "application/json"}
 
