@@ -60,7 +60,7 @@ def test_the_workflow_runs_from_posts_to_wheel_and_then_skips(project):
     assert "test is not measured" in card
     again = run(project)
     skipped = [line for line in again.splitlines() if "Skipping" in line]
-    assert len(skipped) == 7, again
+    assert len(skipped) == 8, again
     assert "cnn.test.json: no such file" in printed
     run(project, "evaluate-test")
     assert "Skipping" in run(project, "probe") and "Skipping" not in run(project, "card")
