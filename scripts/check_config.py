@@ -3,8 +3,10 @@
 import configparser
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.language import DEFAULT_CONFIG
 from spacy.schemas import ConfigSchemaTraining
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from spacy.training.corpus import walk_corpus
 from spacy.training.initialize import load_vectors_into_model
 from spacy.training.pretrain import get_tok2vec_ref
@@ -163,12 +165,28 @@ def _check_labels(corpus: Path, labels: Path) -> None:
     files = walk_corpus(corpus, ".spacy") if corpus.suffix == ".spacy" else []
     if not files or labels.suffix != ".json":
         return
-    docs = DocBin().from_disk(files[0]).get_docs(Vocab())
-    found = next((list(doc.cats) for doc in docs if doc.cats), [])
-    differ = sorted(set(found) ^ set(srsly.read_json(labels)))
+    wanted = set(srsly.read_json(labels))
+    found, entities = _labels_of(DocBin().from_disk(files[0]).get_docs(Vocab()))
+    if entities and not found:
+        if unknown := sorted(entities - wanted):
+            has = f"{corpus} has entities {unknown[0]!r}, {labels} has not"
+            raise ValueError(f"{has}. Run preprocess_entities again.")
+        return
+    differ = sorted(found ^ wanted)
     if differ:
         has, lacks = (corpus, labels) if differ[0] in found else (labels, corpus)
         raise ValueError(f"{has} has label {differ[0]!r}, {lacks} has not. Run preprocess again.")
+
+
+def _labels_of(docs: Iterator[Doc]) -> tuple[set[str], set[str]]:
+    """Return the labels of the first doc that has some, and those of entities up to there."""
+    entities: set[str] = set()
+    for doc in docs:
+        if doc.cats:
+            return set(doc.cats), entities
+        for span in chain(doc.ents, *doc.spans.values()):
+            entities.add(span.label_)
+    return set(), entities
 
 
 def _folder_of(source: str, path: Path) -> Path:

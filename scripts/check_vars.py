@@ -19,7 +19,7 @@ from typer.main import get_command
 from wasabi import msg
 from weasel.util import parse_config_overrides
 
-from scripts.assets import ASSETS
+from scripts.asset_list import ARCHIVES, ASSETS, names_of
 
 COMMAND_LINE = "the command line"
 WEASEL_ENV = "WEASEL_CONFIG_OVERRIDES"
@@ -227,18 +227,15 @@ def _problem_of_data(data: str, project: Path) -> str:
     if not re.fullmatch(r"\w[\w.-]*", data):
         return f"data: {data!r}. Expected the name of a folder in assets/."
     folder = project / "assets" / data
-    if data in ASSETS:
-        needed = [asset.name for asset in ASSETS[data] if asset.rows is not None]
-        needed = needed or ["train.jsonl"]  # made of an archive
-        missing = [name for name in needed if not (folder / name).is_file()]
+    if needed := names_of(data):
+        missing = [name for name in needed if not (folder / name).exists()]
         then = " and python -m scripts.imdb" if data == "imdb" else ""
         help_ = f"Get it by: python -m scripts.assets {data}{then}"
         return f"data: assets/{data} lacks {', '.join(missing)}. {help_}" if missing else ""
     if folder.is_dir():
         return ""
-    known = {path.name for path in (project / "assets").glob("[!.]*") if path.is_dir()} | set(
-        ASSETS
-    )
+    known = {path.name for path in (project / "assets").glob("[!.]*") if path.is_dir()}
+    known |= {*ASSETS, *ARCHIVES}
     close = get_close_matches(data, known, 1)
     help_ = f"Did you mean {close[0]}? " if close else ""
     return f"data: no folder assets/{data}. {help_}Put your files there; see the README."

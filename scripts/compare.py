@@ -13,7 +13,10 @@ from wasabi import msg
 
 from scripts.bootstrap import Floats, resample_macro_f1, unpack
 
-COLUMNS = {
+Paths = dict[str, tuple[str, ...]]  # where in the metrics a column is
+Costs = dict[str, tuple[tuple[str, ...], float, int]]  # the same, its unit, and digits
+
+COLUMNS: Paths = {
     "macro-F1": ("macro_f1",),
     "micro-F1": ("micro_f1",),
     "micro-F1, one threshold": ("decisions", "at_global", "micro_f1"),
@@ -22,12 +25,11 @@ COLUMNS = {
     "Ekman-7": ("views", "ekman", "macro_f1"),
     "sentiment-4": ("views", "sentiment", "macro_f1"),
 }
-COSTS = {
+COSTS: Costs = {
     "minutes": (("conditions", "training", "seconds"), 60, 1),
     "posts/s": (("docs_per_second",), 1, 0),
     "MB": (("conditions", "pipeline_mb"), 1, 1),
 }
-VERDICT = ("difference in macro-F1", "95 % interval", "P(better)", "verdict")
 SEED = re.compile(r"-seed\d+(?=-|$)")
 
 
@@ -40,7 +42,7 @@ def compare(folder: Path, split: str = "test") -> dict[str, dict[str, str]]:
         standard deviation (of the sample), then the means of the costs; "" where a file lacks one.
     RAISES ValueError: There are no metrics of that split.
     """
-    return {name: _row(list(runs.values())) for name, runs in _read(folder, split).items()}
+    return {name: row_of(list(runs.values())) for name, runs in _read(folder, split).items()}
 
 
 def differences(
@@ -83,7 +85,7 @@ def differences(
         one: {
             "versus": other,
             "seeds": f"{len(groups[one])} against {len(groups[other])}",
-            **_verdict(drawn[one], drawn[other]),
+            **verdict(drawn[one], drawn[other]),
         }
         for one, other in pairs
     }
@@ -178,23 +180,34 @@ def _resample(runs: dict[Path, dict[str, Any]], resamples: int, seed: int) -> Fl
     return numpy.mean(found, axis=0)
 
 
-def _verdict(ours: Floats | str, theirs: Floats | str) -> dict[str, str]:
+def verdict(ours: Floats | str, theirs: Floats | str, metric: str = "macro-F1") -> dict[str, str]:
+    """Say by how much one system is better than another, and whether that is sure.
+
+    ours, theirs ([1 + resamples]): Score of all docs, then of docs drawn with replacement, the same
+        for both; or a word on what is missing.
+    RETURNS: The difference, the interval of the middle 95 % of the resamples, the share of them in
+        which it is above 0, and the verdict: better or worse only if the interval excludes 0.
+    """
+    columns = (f"difference in {metric}", "95 % interval", "P(better)", "verdict")
     missing = next((found for found in (ours, theirs) if isinstance(found, str)), None)
     if missing:
-        return dict.fromkeys(VERDICT, "") | {"verdict": missing}
+        return dict.fromkeys(columns, "") | {"verdict": missing}
     difference, drawn = (ours - theirs)[0], (ours - theirs)[1:]
     low, high = numpy.percentile(drawn, [2.5, 97.5])
     wins = numpy.mean(drawn > 0) + numpy.mean(drawn == 0) / 2
-    verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-    values = f"{difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{wins:.3f}", verdict
-    return dict(zip(VERDICT, values, strict=True))
+    word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    values = f"{difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{wins:.3f}", word
+    return dict(zip(columns, values, strict=True))
 
 
-def _row(results: list[dict[str, Any]]) -> dict[str, str]:
+def row_of(
+    results: list[dict[str, Any]], columns: Paths = COLUMNS, costs: Costs = COSTS
+) -> dict[str, str]:
+    """Return a row of a table: seeds, mean and deviation of scores, mean of costs."""
     row = {"seeds": str(len(results))}
-    for name, path in COLUMNS.items():
+    for name, path in columns.items():
         row[name] = _spread([_value(result, path) for result in results])
-    for name, (path, unit, digits) in COSTS.items():
+    for name, (path, unit, digits) in costs.items():
         values = [_value(result, path) for result in results]
         row[name] = "" if None in values else f"{statistics.mean(values) / unit:,.{digits}f}"
     return row

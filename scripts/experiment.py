@@ -5,6 +5,8 @@ import re
 import shlex
 import subprocess
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,16 +14,25 @@ import srsly
 import typer
 from click.exceptions import NoSuchOption
 from spacy.cli._util import parse_config_overrides
+from spacy.util import load_config
 from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
 from scripts.decide import decide
+from scripts.decide_entities import decide_entities
+from scripts.entity_corpus import FACTORIES
 from scripts.evaluate import evaluate
+from scripts.evaluate_entities import evaluate_entities
 from scripts.files import remove, replacing
 from scripts.gpu import use_gpu
 from scripts.train import train
 
 OWN_PATHS = ("train", "dev", "labels")
+# What is printed and committed, by where it is in the metrics.
+SCORES = {
+    "textcat": {"macro-F1": ("macro_f1",), "micro-F1": ("micro_f1",)},
+    "entities": {"F": ("exact", "micro", "f"), "token F": ("token", "micro", "f")},
+}
 
 
 @dataclass
@@ -47,6 +58,13 @@ class Run:
         suffix = "" if split == "dev" else f".{split}"
         return Path("metrics") / self.data / f"{self.name}{suffix}.json"
 
+    @property
+    def task(self) -> str:
+        """Return what the config's pipeline is for: textcat, or entities."""
+        config = load_config(self.config)
+        made = [config["components"][name].get("factory") for name in config["nlp"]["pipeline"]]
+        return "entities" if set(made) & set(FACTORIES) else "textcat"
+
 
 def experiment(
     config: str,
@@ -68,7 +86,8 @@ def experiment(
     force: Delete an earlier run of this name, whole or half-finished, and replace its metrics.
     commit: Commit the config and the metrics, and nothing else.
     overrides: Config values by dotted key.
-    RETURNS: macro_f1 and micro_f1 on dev, git (commands that commit them), run (Run).
+    RETURNS: scores on dev by name, said (the same as a sentence), git (commands that commit
+        config and metrics), run (Run).
     RAISES ValueError: A name, key or file does not exist, or something would be overwritten.
     """
     overrides = dict(sorted((overrides or {}).items()))
@@ -79,15 +98,16 @@ def experiment(
         check_index(run, splits)
     facts = _facts(run, overrides, splits, gpu_id)
     result = _work(run, overrides, splits, gpu_id, facts)
-    scores = {key: result[key] for key in ("macro_f1", "micro_f1")}
-    said = f"macro-F1 {scores['macro_f1']:.3f}, micro-F1 {scores['micro_f1']:.3f} (dev)"
+    scores = {name: reduce(getitem, path, result) for name, path in SCORES[run.task].items()}
+    said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     title = name or describe(config, overrides)
-    commands = _commit_commands(run, splits, f"{title} on {data}: {said}")
+    commands = _commit_commands(run, splits, f"{title} on {data}: {said} (dev)")
     if commit:
         check_index(run, splits)  # once more: training takes long
         for command in commands:
             _git(*command)
-    return {**scores, "git": " && ".join(shlex.join(["git", *c]) for c in commands), "run": run}
+    git = " && ".join(shlex.join(["git", *c]) for c in commands)
+    return {"scores": scores, "said": said, "git": git, "run": run}
 
 
 def run_name(config: str, overrides: dict[str, Any]) -> str:
@@ -117,7 +137,8 @@ def check_run(
     if own:
         raise ValueError(f"{own[0]} is set by --data. Expected other keys.")
     check_config(run.config, {**overrides, **_paths(run)})
-    files = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json", "views.json"]
+    files = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json"]
+    files += ["views.json"] if run.task == "textcat" else []
     for path in (run.corpus / file for file in files):
         if not path.exists():
             raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
@@ -159,13 +180,17 @@ def _work(
     for path in run.folder.iterdir():
         if path != trained:  # made from the model that was just replaced
             remove(path)
-    decide(trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
+    tune = decide if run.task == "textcat" else decide_entities
+    tune(trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
     results = {}
     for split in splits:
         # Evaluated beside the pipeline first: metrics/ never holds a file without its facts.
         raw = run.folder / f"{split}.json"
         corpus, views = run.corpus / f"{split}.spacy", run.corpus / "views.json"
-        evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
+        if run.task == "textcat":
+            evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
+        else:
+            evaluate_entities(pipeline, corpus, raw, gpu_id=gpu_id)
         results[split] = {**srsly.read_json(raw), "experiment": facts}
         with replacing(run.metrics(split)) as temporary:
             temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
@@ -305,8 +330,7 @@ def main(
     run = result["run"]
     if force and not test and run.metrics("test").exists():
         msg.warn(f"{run.metrics('test')} is of an earlier run; score this one with --test")
-    score = f"macro-F1 {result['macro_f1']:.3f}, micro-F1 {result['micro_f1']:.3f}"
-    msg.good(f"{score} on dev: {run.metrics('dev')}")
+    msg.good(f"{result['said']} on dev: {run.metrics('dev')}")
     print("Committed" if commit else f"To keep it:\n{result['git']}")
 
 

@@ -1,17 +1,20 @@
+import gzip
 import hashlib
 import json
+import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import srsly
 
-from scripts.assets import ASSETS, BASE_URL, COMMIT, Asset, fetch_assets, part_of, problem_of
+from scripts import download
+from scripts.asset_list import ARCHIVES, ASSETS, BASE_URL, COMMIT, Asset, names_of
+from scripts.assets import fetch_assets, part_of, problem_of
+from tests.file_server import serving
 
 ROOT = Path(__file__).parent.parent
 MD5 = {
@@ -25,8 +28,9 @@ MD5 = {
 FILES = {
     "train.tsv": "".join(f"The kettle sings for the {n}th time\t0\tid{n}\n" for n in range(500)),
     "labels.txt": "joy\nneutral",
-    "groups.json": json.dumps({"positive": ["joy"]}),
+    "groups.json": json.dumps({"positive": ["joy"]}, indent=0),
 }
+ENTITIES = ("wnut17", "ner_drugs", "ner_fashion_brands")
 ROWS = {"train.tsv": 500, "labels.txt": 2, "groups.json": 1}
 
 
@@ -39,44 +43,15 @@ ASSETS_HERE = tuple(asset_of(name) for name in FILES)
 TRAIN = ASSETS_HERE[0]
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serve a folder and note the requests; answer ranges as real servers do, if `ranges`."""
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.seen.append((self.path, wanted))
-        path = Path(self.translate_path(self.path))
-        if not (wanted and self.server.ranges and path.is_file()):
-            return super().do_GET()
-        content = path.read_bytes()
-        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        self.wfile.write(content[start:])
-        return None
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch) -> Iterator[ThreadingHTTPServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    folder = tmp_path / "public"
-    (folder / "data").mkdir(parents=True)
+    (tmp_path / "public/data").mkdir(parents=True)
     for name, content in FILES.items():
-        (folder / "data" / name).write_text(content)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    server.seen, server.ranges, server.files = [], True, folder / "data"
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        (tmp_path / "public/data" / name).write_text(content)
+    with serving(tmp_path / "public") as server:
+        server.files = tmp_path / "public/data"
+        yield server
 
 
 @pytest.fixture
@@ -116,16 +91,29 @@ def test_a_wrong_file_is_replaced_by_the_right_one(server, folder, wrong):
 
 def test_an_interrupted_download_is_resumed_where_it_stopped(server, folder):
     folder.mkdir(parents=True)
-    part_of(folder, TRAIN).write_text(FILES["train.tsv"][:700])
+    part_of(folder, TRAIN.name).write_text(FILES["train.tsv"][:700])
     fetch(server, folder)
-    assert server.seen[0] == ("/data/train.tsv", "bytes=700-")
+    assert [wanted for path, wanted in server.seen if "train" in path] == ["bytes=700-"]
+    assert contents(folder) == FILES
+
+
+def test_a_download_that_breaks_off_replaces_nothing_and_goes_on_the_next_time(server, folder):
+    server.cut = 700
+    with pytest.raises(ValueError, match=r"train\.tsv: download failed"):
+        fetch(server, folder)
+    assert not (folder / "train.tsv").exists()
+    assert part_of(folder, TRAIN.name).read_text() == FILES["train.tsv"][:700]
+    server.cut = None
+    server.seen.clear()
+    fetch(server, folder)
+    assert [wanted for path, wanted in server.seen if "train" in path] == ["bytes=700-"]
     assert contents(folder) == FILES
 
 
 def test_a_server_without_ranges_sends_the_whole_file_again(server, folder):
     server.ranges = False
     folder.mkdir(parents=True)
-    part_of(folder, TRAIN).write_text(FILES["train.tsv"][:700])
+    part_of(folder, TRAIN.name).write_text(FILES["train.tsv"][:700])
     fetch(server, folder)
     assert contents(folder) == FILES
     assert len(server.seen) == len(FILES)
@@ -134,7 +122,7 @@ def test_a_server_without_ranges_sends_the_whole_file_again(server, folder):
 @pytest.mark.parametrize("left", ["x" * 700, "x" * TRAIN.size, "x" * (TRAIN.size + 1)])
 def test_a_left_over_that_is_wrong_is_not_built_upon(server, folder, left):
     folder.mkdir(parents=True)
-    part_of(folder, TRAIN).write_text(left)
+    part_of(folder, TRAIN.name).write_text(left)
     fetch(server, folder)
     assert contents(folder) == FILES
 
@@ -148,13 +136,21 @@ def test_a_corrupt_file_is_refused_and_replaces_nothing(server, folder):
         fetch(server, folder)
     assert (folder / "train.tsv").read_text() == "old"
     assert not (folder / "labels.txt").exists(), "one bad file must keep all others out"
-    assert not part_of(folder, TRAIN).exists()
+    assert not part_of(folder, TRAIN.name).exists()
 
 
-def test_a_file_that_is_too_long_is_refused(server, folder):
-    (server.files / "train.tsv").write_text(FILES["train.tsv"] * 2)
+def test_a_file_that_is_too_long_is_refused_before_its_end(server, folder, monkeypatch):
+    received = []
+
+    def receive(url: str, part: Path, *arguments, **options) -> None:
+        download.receive(url, part, *arguments, **options)
+        received.append(part.stat().st_size)
+
+    monkeypatch.setattr("scripts.assets.receive", receive)
+    (server.files / "train.tsv").write_text(FILES["train.tsv"] * 300)
     with pytest.raises(ValueError, match=rf"bytes\. Expected {TRAIN.size}\."):
         fetch(server, folder)
+    assert TRAIN.size < received[0] < TRAIN.size * 150
 
 
 def test_all_problems_are_reported_together_and_the_rest_is_kept_for_the_next_run(server, folder):
@@ -187,6 +183,54 @@ def test_a_mirror_is_verified_too_and_every_problem_named(server, folder):
         fetch(server, folder, mirror=server.files)
     assert "labels.txt: SHA-256" in str(caught.value)
     assert (folder / "train.tsv").read_text() == "old"
+
+
+def pack(mirror: Path, name: str, content: str) -> None:
+    (mirror / name).unlink()
+    (mirror / f"{name}.gz").write_bytes(gzip.compress(content.encode()))
+
+
+def test_a_mirror_may_have_gzipped_files_which_are_unpacked(server, folder):
+    for name, content in FILES.items():
+        pack(server.files, name, content)
+    assert fetch(server, folder, mirror=server.files) == list(FILES)
+    assert contents(folder) == FILES
+
+
+def test_the_file_itself_goes_before_its_gzipped_twin(server, folder):
+    pack(server.files, "train.tsv", "another")
+    (server.files / "train.tsv").write_text(FILES["train.tsv"])
+    fetch(server, folder, mirror=server.files)
+    assert contents(folder) == FILES
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (FILES["train.tsv"].replace("kettle", "kettel"), "SHA-256"),
+        (FILES["train.tsv"] * 1000, rf"{TRAIN.size + 1} bytes\. Expected {TRAIN.size}"),
+    ],
+)
+def test_a_gzipped_file_is_verified_unpacked_and_never_further_than_it_may_be_long(
+    server, folder, content, found
+):
+    pack(server.files, "train.tsv", content)
+    folder.mkdir(parents=True)
+    (folder / "train.tsv").write_text("old")
+    with pytest.raises(ValueError, match=rf"train\.tsv\.gz, unpacked: {found}"):
+        fetch(server, folder, mirror=server.files)
+    assert (folder / "train.tsv").read_text() == "old"
+    assert not part_of(folder, TRAIN.name).exists()
+
+
+@pytest.mark.parametrize("end", [0, 3, 60, -9])
+def test_a_broken_gzipped_file_is_refused(server, folder, end):
+    pack(server.files, "train.tsv", FILES["train.tsv"])
+    packed = server.files / "train.tsv.gz"
+    packed.write_bytes(packed.read_bytes()[:end] if end else b"no gzip")
+    with pytest.raises(ValueError, match=r"train\.tsv\.gz: .*Expected train\.tsv, gzipped"):
+        fetch(server, folder, mirror=server.files)
+    assert not (folder / "train.tsv").exists()
 
 
 def test_without_a_network_the_error_says_what_to_do(folder, monkeypatch):
@@ -233,6 +277,50 @@ def test_the_command_line_refuses_with_exit_code_1_and_replaces_nothing(tmp_path
     assert done.returncode == 1
     assert done.stdout.count("no such file") == 6
     assert list((tmp_path / "project/assets/goemotions").iterdir()) == []
+
+
+def test_the_sources_of_entities_pin_a_commit_and_names_are_unique():
+    assets = [asset for data in ENTITIES for asset in ASSETS[data]]
+    assert len(assets) == 7
+    for asset in assets:
+        assert re.search(r"https://raw\.githubusercontent\.com/.*/[0-9a-f]{40}/", asset.path)
+        assert re.fullmatch(r"[0-9a-f]{64}", asset.sha256)
+        assert asset.rows < asset.size
+    assert len({asset.sha256 for asset in assets}) == len({asset.name for asset in assets}) == 7
+    (archive,) = ARCHIVES.values()
+    assert re.search(r"/archive/[0-9a-f]{40}\.tar\.gz$", archive.url)
+
+
+def test_a_data_set_names_what_it_has_when_it_is_complete():
+    assert names_of("wnut17") == [
+        "wnut17train.conll",
+        "emerging.dev.conll",
+        "emerging.test.annotated",
+    ]
+    assert names_of("ner_drugs") == ["drugs_training.jsonl", "drugs_eval.jsonl"]
+    assert names_of("anatem") == ["train", "dev", "test"]
+    assert names_of("imdb") == ["train.jsonl"]
+    assert names_of("mine") == []
+
+
+@pytest.mark.parametrize("data", [*ENTITIES, "goemotions"])
+def test_what_was_fetched_here_is_right(data):
+    """Not a test of the code but of the table, where somebody has the files."""
+    folder = ROOT / "assets" / data
+    if not folder.is_dir():
+        pytest.skip(f"no assets/{data}")
+    assert [problem_of(folder / asset.name, asset) for asset in ASSETS[data]] == [""] * len(
+        ASSETS[data]
+    )
+
+
+def test_the_command_line_names_all_data_sets(tmp_path):
+    command = [sys.executable, "-m", "scripts.assets", "ner_drug"]
+    done = subprocess.run(command, cwd=link(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 1
+    expected = "goemotions, imdb, wnut17, ner_drugs, ner_fashion_brands, anatem."
+    assert f"Data set 'ner_drug'. Expected one of: {expected}" in done.stdout
+    assert not (tmp_path / "project/assets").exists()
 
 
 def link(tmp_path: Path) -> Path:

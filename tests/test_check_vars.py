@@ -32,7 +32,7 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "scripts").mkdir()
-    for name in ("__init__", "assets", "check_vars", "files"):
+    for name in ("__init__", "asset_list", "check_vars"):
         shutil.copy(ROOT / f"scripts/{name}.py", tmp_path / "scripts")
     return tmp_path
 
@@ -114,6 +114,9 @@ def test_config_values_in_the_variable_of_spacy_are_its_own_business(project):
     ("changes", "message"),
     [
         ({"data": "goemotions"}, r"lacks train\.tsv, .*python -m scripts\.assets goemotions"),
+        ({"data": "wnut17"}, r"lacks wnut17train\.conll, .*python -m scripts\.assets wnut17"),
+        ({"data": "anatem"}, r"lacks train, dev, test\. .*python -m scripts\.assets anatem"),
+        ({"data": "anatme"}, r"no folder assets/anatme\. Did you mean anatem\?"),
         ({"data": "sampel"}, r"no folder assets/sampel\. Did you mean sample\?"),
         ({"data": "../sample"}, r"data: '\.\./sample'\. Expected the name of a folder"),
         ({"config": "cn"}, r"no configs/cn\.cfg\. Did you mean cnn\?"),
