@@ -90,10 +90,12 @@ class Chains:
             loss.backward()
         dX = torch2xp(X.grad.flatten(1))
         ends = numpy.cumsum([0, *map(len, allowed)]).tolist()
-        d_transitions = torch.zeros_like(transitions) if self.mode == "independent" else None
+        d_transitions = transitions.grad
+        if d_transitions is None:  # independent, or no doc has two tokens
+            d_transitions = torch.zeros_like(transitions)
         return float(loss.detach()), (
             [dX[start:end] for start, end in pairwise(ends)],
-            torch2xp(transitions.grad if d_transitions is None else d_transitions),
+            torch2xp(d_transitions),
         )
 
     def _loss(self, X: Tensor, may: Tensor, cut: "Cut", transitions: Tensor) -> Tensor:
@@ -270,10 +272,12 @@ def _confidence(
     after = _messages(packed[cut.flip], cut.sizes, T.mT, cut.last)[cut.flip][cut.right]
     path = torch.from_numpy(tags).to(X.device)[..., None]
     marginal = (before + after - X).log_softmax(-1).gather(2, path)[..., 0]
-    here, rest = after.gather(2, path)[..., 0], (after - X).gather(2, path)[..., 0]
-    move = T[torch.arange(len(T), device=X.device), path[:-1, :, 0], path[1:, :, 0]]
-    # At the border of two docs it means nothing, but no entity lies across one.
-    given = torch.nn.functional.pad(move + here[1:] - rest[:-1], (0, 0, 1, 0))
+    # Each tag given the one before it, both as the window of the later one sees them: what lies
+    # behind a token weighs more in a longer window. At the border of two docs it means nothing,
+    # but no entity lies across one.
+    move = T[torch.arange(len(T), device=X.device), path[:-1, :, 0]]  # [tokens - 1, labels, 5]
+    given = (move + after[1:]).log_softmax(-1).gather(2, path[1:])[..., 0]
+    given = torch.nn.functional.pad(given, (0, 0, 1, 0))
     total = given.double().cumsum(0)
     log_p = marginal[start, number] + total[last, number] - total[start, number]
     return log_p.exp().clamp(0, 1).cpu().numpy()

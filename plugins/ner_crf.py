@@ -155,7 +155,7 @@ class NerCrf(TrainablePipe):
         """
         if label in self.labels:
             return 0
-        if self.model.get_ref("output").has_dim("nO"):
+        if self.model.get_ref("crf").has_param("transitions"):
             raise ValueError(
                 f"{self.name} has the labels {', '.join(self.labels)}, not {label!r}. "
                 "Expected new ones before initialize()."
@@ -172,17 +172,20 @@ class NerCrf(TrainablePipe):
     ) -> None:
         """Take the labels and infer the widths of the layers.
 
-        labels: To find; those of the data when None. Entities with others are left out.
-        RAISES ValueError: There are none.
+        labels: To find, after those added before; those of the data when None. Entities with
+            others are left out.
+        RAISES ValueError: There are none, or new ones for a model that has its labels.
         """
         validate_get_examples(get_examples, "NerCrf.initialize")
         if labels is None:
             labels = sorted({s.label_ for e in get_examples() for s in self._gold(e.reference)})
-        if not labels or len(set(labels)) != len(labels):
+        if not {*self.labels, *labels} or len(set(labels)) != len(labels):
             raise ValueError(f"{self.name}: labels {labels}. Expected at least one, each once.")
-        self.cfg = {"labels": list(labels), "recall_bias": 0.0}
-        self.model.get_ref("output").set_dim("nO", 5 * len(labels))
-        self.model.get_ref("crf").set_dim("nO", len(labels))
+        for label in labels:
+            self.add_label(label)
+        self.recall_bias = 0.0
+        self.model.get_ref("output").set_dim("nO", 5 * len(self.labels))
+        self.model.get_ref("crf").set_dim("nO", len(self.labels))
         docs = [example.x for example in islice(get_examples(), 10)]
         self.model.initialize(X=[doc for doc in docs if len(doc)] or None)
 

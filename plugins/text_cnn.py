@@ -30,13 +30,14 @@ def build_text_cnn_encoder(
 ) -> Model[list[Floats2d], list[Floats2d]]:
     """Build an encoder for spacy.Tok2Vec.v2, over embeddings or a listener to a transformer.
 
-    In each layer, convolutions of several widths look at the tokens; a linear layer makes one
-    vector of what they find, which is normalised and added to the token's.
+    A linear layer brings what comes in to a width. In each layer after it, convolutions of several
+    widths look at the tokens; a linear layer makes one vector of what they find, which is
+    normalised and added to the token's.
 
-    width: Of the vectors that come in and go out, and of each convolution.
+    width: Of the vectors that go out, and of each convolution.
     kernel_sizes (tokens): Of the convolutions; an even one looks one token further ahead than back.
     depth: Layers, one after the other.
-    residual: Add the vector that came in.
+    residual: Add the token's vector; without, the layers replace it.
     RETURNS ([tokens, width] per doc): No token is changed by another doc of the batch.
     RAISES ValueError: No kernel size, or one below 1.
     SOURCE: Kim 2014, Convolutional Neural Networks for Sentence Classification, arXiv 1408.5882.
@@ -52,7 +53,8 @@ def build_text_cnn_encoder(
     )
     if residual:
         layer = thinc.api.residual(layer)
-    model = chain(list2ragged(), clone(layer, depth), ragged2list())
+    project: Model[Ragged, Ragged] = with_array(Linear(width))
+    model = chain(list2ragged(), project, clone(layer, depth), ragged2list())
     model.set_dim("nO", width)
     return model
 

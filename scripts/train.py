@@ -1,7 +1,5 @@
 """Train a config with spaCy into a fresh folder that appears only when it is complete."""
 
-import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +9,9 @@ from spacy.cli.train import train as spacy_train
 from wasabi import msg
 
 from scripts.check_config import check_config, check_inputs
-from scripts.files import check_output, hash_of, remove, replacing
+from scripts.files import check_output
 from scripts.gpu import use_gpu
+from scripts.training_folder import training_folder
 from scripts.training_log import noting
 
 
@@ -31,40 +30,28 @@ def train(
         models are in <output>.unfinished.
     overrides: Config values by dotted key, as after `spacy train`.
     RETURNS: What training.json holds: seconds, config hash, overrides.
-    RAISES ValueError: A key that the config does not know, a missing path, a GPU that is not there.
+    RAISES ValueError: A key that the config does not know, a missing path, an empty corpus, a GPU
+        that is not there.
     """
     overrides = dict(overrides or {})
     use_gpu(gpu_id)
     check_output(output, "trained model", ["training.json"])
     check_config(config, overrides)
     check_inputs(config, overrides)
-    start = time.perf_counter()
-    with replacing(output) as temporary:
+    conditions = {"overrides": overrides, "gpu_id": gpu_id}
+    with (
+        training_folder(config, output, **conditions) as (folder, facts),
+        noting(config, overrides, folder / "log.csv"),
+    ):
         try:
-            with noting(config, overrides, temporary / "log.csv"):
-                spacy_train(config, temporary, use_gpu=gpu_id, overrides=overrides)
-        except BaseException:
-            _keep_unfinished(temporary, output)
-            raise
-        facts = {
-            "seconds": round(time.perf_counter() - start, 1),
-            "config": config.as_posix(),
-            "config_file_sha256": hash_of(config),
-            "overrides": overrides,
-            "gpu_id": gpu_id,
-        }
-        for folder in (temporary, temporary / "model-best", temporary / "model-last"):
-            (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+            spacy_train(config, folder, use_gpu=gpu_id, overrides=overrides)
+        except AssertionError as error:  # which is spaCy's for no examples
+            if "E923" not in str(error):
+                raise
+            raise ValueError(
+                f"The training corpus is empty, or its docs are. Expected examples. {error}"
+            ) from error
     return facts
-
-
-def _keep_unfinished(temporary: Path, output: Path) -> None:
-    """Leave what an interrupted training has learned beside the output, if it was ever scored."""
-    if (temporary / "model-best").exists():
-        kept = output.with_name(f"{output.name}.unfinished")
-        remove(kept)
-        temporary.rename(kept)
-        msg.warn(f"Training stopped early; its models until then: {kept}")
 
 
 def with_dashes(arguments: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from benchmarks.parallel import joined_by_file
 from scripts.train_worker import Worker
 from scripts.training_state import digest_of, weights_to_dict
 from tests.conftest import ROOT
+from tests.test_assemble import make_source
 from tests.tiny_transformer import save_tiny_transformer
 
 TEXTCAT = "components.textcat_multilabel"
@@ -160,7 +161,86 @@ def frozen(cnn, tmp_path_factory) -> tuple[Path, dict]:
     return folder / "frozen.cfg", overrides
 
 
+@pytest.fixture(scope="module")
+def sourced(cnn, tmp_path_factory) -> tuple[Path, dict]:
+    """A tagger and an entity recogniser of another pipeline, frozen."""
+    folder = tmp_path_factory.mktemp("sourced") / "source"
+    make_source().to_disk(folder)
+    return ROOT / "configs" / "sourced.cfg", {**cnn[1], "paths.source": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def imdb(multitask, tmp_path_factory) -> tuple[Path, dict]:
+    """Two labels that exclude each other, and static vectors."""
+    folder, overrides = tmp_path_factory.mktemp("imdb"), multitask[1]
+    docs = list(DocBin().from_disk(overrides["paths.train"]).get_docs(spacy.blank("en").vocab))
+    for doc in docs:
+        doc.cats = {"NEGATIVE": 1 - doc.cats["joy"], "POSITIVE": doc.cats["joy"]}
+    DocBin(docs=docs).to_disk(folder / "train.spacy")
+    srsly.write_json(folder / "labels.json", ["NEGATIVE", "POSITIVE"])
+    kept = {key: value for key, value in overrides.items() if key.startswith("training.")}
+    paths = {f"paths.{key}": str(folder / "train.spacy") for key in ("train", "dev")}
+    paths |= {"paths.labels": str(folder / "labels.json")}
+    paths |= {"paths.vectors": overrides["paths.vectors"]}
+    return ROOT / "configs" / "imdb.cfg", {**kept, **paths}
+
+
+@pytest.fixture(scope="module")
+def entities(tmp_path_factory) -> dict:
+    """Overrides of any config for entities: forty posts about two people and a town."""
+    folder, nlp = tmp_path_factory.mktemp("entities"), spacy.blank("en")
+    known = {"Ada Kent": "PERSON", "Bo": "PERSON", "Oslo": "PLACE"}
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": label, "pattern": name} for name, label in known.items()])
+    words = ["Ada Kent ran", "in Oslo", "the bus", "Bo sat", "so great a day"]
+    texts = [" ".join(words[(n * step) % 5] for step in range(1, 2 + n % 4)) for n in range(40)]
+    DocBin(docs=nlp.pipe(texts)).to_disk(folder / "train.spacy")
+    srsly.write_json(folder / "labels.json", ["PERSON", "PLACE"])
+    return {
+        "paths.train": str(folder / "train.spacy"),
+        "paths.dev": str(folder / "train.spacy"),
+        "paths.labels": str(folder / "labels.json"),
+        "training.batcher.size": 30,
+        "training.max_steps": 12,
+        "training.eval_frequency": 4,
+    }
+
+
+def small_tok2vec(component: str) -> dict:
+    """Return overrides that make the encoder of a config for entities small."""
+    tok2vec = f"components.{component}.model.tok2vec"
+    return {
+        f"{tok2vec}.encode.width": 16,
+        f"{tok2vec}.encode.depth": 1,
+        f"{tok2vec}.embed.rows": [200, 50, 50, 50],
+        f"{tok2vec}.embed.ngram_rows": 200,
+    }
+
+
+@pytest.fixture(scope="module")
+def ner(entities) -> tuple[Path, dict]:
+    return ROOT / "configs" / "ner.cfg", {**entities, **small_tok2vec("ner")}
+
+
+@pytest.fixture(scope="module")
+def ner_crf(entities) -> tuple[Path, dict]:
+    return ROOT / "configs" / "ner_crf.cfg", {**entities, **small_tok2vec("ner_crf")}
+
+
+@pytest.fixture(scope="module")
+def ner_crf_trf(entities, tmp_path_factory) -> tuple[Path, dict]:
+    model = save_tiny_transformer(tmp_path_factory.mktemp("models") / "tiny")
+    more = {
+        "vars.transformer": str(model),
+        "components.ner_crf.model.tok2vec.encode.width": 24,  # 16 of them the transformer's
+        "components.ner_crf.model.tok2vec.embed.*.word.width": 8,
+        "training.batcher.size": 8,
+    }
+    return ROOT / "configs" / "ner_crf_trf.cfg", {**entities, **more}
+
+
 RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]
+RECIPES += ["sourced", "imdb", "ner", "ner_crf", "ner_crf_trf"]
 
 
 def train_here(recipe: tuple[Path, dict], work: Path) -> Worker:

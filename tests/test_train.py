@@ -18,6 +18,8 @@ from scripts.preprocess import preprocess
 from scripts.train import train, with_dashes
 from tests.conftest import ROOT
 
+pytest_plugins = ["tests.small_recipes"]
+
 CONFIG = ROOT / "configs" / "cnn.cfg"
 SMALL = {
     "training.max_steps": 4,
@@ -136,6 +138,21 @@ def test_bad_overrides_are_refused_before_anything_is_touched(tmp_path, override
     with pytest.raises(ValueError, match=message):
         train(CONFIG, output, overrides=overrides)
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cnn", "The training corpus is empty.* Expected examples"),
+        ("ner", "The training corpus is empty.* Expected examples"),
+        ("ner_crf", "E986.*Could not create any training batches"),
+    ],
+)
+def test_an_empty_corpus_is_refused(name, message, tmp_path, request):
+    config, overrides = request.getfixturevalue(name)
+    with pytest.raises(ValueError, match=message):
+        train(config, tmp_path / "out", overrides={**overrides, "corpora.train.max_length": 1})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
