@@ -18,6 +18,8 @@ from thinc.api import (
     ragged2list,
     with_array,
 )
+from thinc.layers.chain import forward as call_chain
+from thinc.layers.chain import init as init_chain
 from thinc.types import Floats2d, Ragged
 
 
@@ -46,39 +48,44 @@ def build_text_cnn_encoder(
         raise ValueError(
             f"kernel_sizes {kernel_sizes}, depth {depth}. Expected sizes of 1 or more."
         )
-    convolutions = [_build_convolution(size, width) for size in kernel_sizes]
+    reach = max(kernel_sizes) // 2
+    convolutions = [_build_convolution(size, reach, width) for size in kernel_sizes]
     layer: Model[Ragged, Ragged] = chain(
-        concatenate(*convolutions) if len(convolutions) > 1 else convolutions[0],
+        chain(expand_window(reach), with_array(concatenate(*convolutions))),
         with_array(chain(Dropout(0.0), Linear(width, width * len(kernel_sizes)), LayerNorm(width))),
     )
     if residual:
         layer = thinc.api.residual(layer)
     project: Model[Ragged, Ragged] = with_array(Linear(width))
-    model = chain(list2ragged(), project, clone(layer, depth), ragged2list())
-    model.set_dim("nO", width)
-    return model
+    layers = [list2ragged(), project, clone(layer, depth), ragged2list()]
+    return Model("text_cnn", _forward, init=init_chain, dims={"nO": width}, layers=layers)
 
 
-def _build_convolution(size: int, width: int) -> Model[Ragged, Ragged]:
-    """Build the convolution of one kernel: a window of tokens, a linear layer, a ReLU."""
-    return chain(window_of(size, width), with_array(Relu(width, size * width)))
+def _forward(model: Model, X: list[Floats2d], is_train: bool) -> tuple[list[Floats2d], Callable]:
+    """Call one layer after the other, unless all docs are empty: a Ragged forgets their width."""
+    if any(map(len, X)):
+        return call_chain(model, X, is_train)
+    return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in X], lambda dY: X
 
 
-def window_of(size: int, width: int) -> Model[Ragged, Ragged]:
-    """Put the vectors of `size` neighbours side by side; zeros beyond the doc."""
-    expand: Model[Ragged, Ragged] = expand_window(size // 2)
-    return expand if size % 2 else chain(expand, _without_first(width))
+def _build_convolution(size: int, reach: int, width: int) -> Model[Floats2d, Floats2d]:
+    """Build the convolution of one kernel, over tokens with `reach` neighbours on either side."""
+    first = reach - (size - 1) // 2
+    relu: Model[Floats2d, Floats2d] = Relu(width, size * width)
+    if size == 2 * reach + 1:
+        return relu
+    return chain(_build_columns(first * width, (first + size) * width), relu)
 
 
-def _without_first(width: int) -> Model[Ragged, Ragged]:
-    """Leave out the first `width` columns."""
+def _build_columns(start: int, end: int) -> Model[Floats2d, Floats2d]:
+    """Build a layer that leaves out all columns but some."""
 
-    def forward(model: Model, X: Ragged, is_train: bool) -> tuple[Ragged, Callable]:
-        def backprop(dY: Ragged) -> Ragged:
-            dX = model.ops.alloc2f(*X.dataXd.shape)
-            dX[:, width:] = dY.dataXd
-            return Ragged(dX, X.lengths)
+    def forward(model: Model, X: Floats2d, is_train: bool) -> tuple[Floats2d, Callable]:
+        def backprop(dY: Floats2d) -> Floats2d:
+            dX = model.ops.alloc2f(*X.shape)
+            dX[:, start:end] = dY
+            return dX
 
-        return Ragged(X.dataXd[:, width:], X.lengths), backprop
+        return model.ops.as_contig(X[:, start:end]), backprop
 
-    return Model("without_first", forward)
+    return Model("columns", forward)

@@ -1,5 +1,6 @@
 """Put entity recognisers into one table, and say which are better than a reference."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,24 +28,27 @@ COSTS: Costs = {
 
 
 def compare_entities(
-    folders: list[Path], split: str = "test", *, reference: str = "ner", resamples: int = 1000
+    folders: list[Path], split: str = "test", *, reference: str | None = None, resamples: int = 1000
 ) -> dict[str, dict[str, str]]:
     """Read the metrics of data sets; compare each recogniser with the reference on the same docs.
 
     folders: metrics/<data> each.
     split: dev or test. Dev scores flatter: the recall bias was tuned there.
-    reference: Which runs to compare with: those whose name begins so, `ner` or `ner-vectors`.
+    reference: Which runs to compare with: `ner`, or the best whose name begins so, `ner-vectors`;
+        ner, if it is there, when None.
     resamples: Of the paired bootstrap over the docs.
     RETURNS: By data set and config: seeds, then each column as mean ± standard deviation; the
         difference in F and the verdict.
-    RAISES ValueError: A folder has no such metrics, or they are of different docs.
+    RAISES ValueError: A folder has no such metrics, no reference, or they are of different docs.
     """
     rows: dict[str, dict[str, str]] = {}
     for folder in folders:
         groups = read_groups(folder, split)
         drawn = {name: _resample(runs, resamples) for name, runs in groups.items()}
-        base = next((name for name in groups if name == reference), None)
-        base = base or next((name for name in groups if name.startswith(f"{reference}-")), None)
+        base = _base_of(groups, reference or "ner")
+        if reference and not base:
+            known = ", ".join(groups)
+            raise ValueError(f"{folder}: --reference {reference}. Expected one of {known}.")
         for name, runs in groups.items():
             row = row_of(runs, COLUMNS, COSTS)
             row["F as trained"] = row["F as trained"] or row["F"]
@@ -79,6 +83,13 @@ def read_groups(folder: Path, split: str) -> dict[str, list[dict[str, Any]]]:
     return {name: groups[name] for name in sorted(groups, key=lambda n: -score[n])}
 
 
+def _base_of(names: Iterable[str], reference: str) -> str | None:
+    """Return which of the names the reference is; those in the order of their scores."""
+    if reference in names:
+        return reference
+    return next((name for name in names if name.startswith(f"{reference}-")), None)
+
+
 def _resample(runs: list[dict[str, Any]], resamples: int) -> NDArray[numpy.float64]:
     """Return F of all docs and of drawn ones, the mean over seeds."""
     found = []
@@ -91,7 +102,10 @@ def _resample(runs: list[dict[str, Any]], resamples: int) -> NDArray[numpy.float
 def main(
     data: Annotated[list[str], typer.Argument(help="Data sets: folders in metrics/")],
     split: Annotated[str, typer.Option(help="dev or test")] = "test",
-    reference: Annotated[str, typer.Option(help="Config to compare the others with")] = "ner",
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Config to compare the others with  [default: ner, if it is there]"),
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Of the paired bootstrap", min=1)] = 1000,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown")] = False,
 ) -> None:

@@ -66,7 +66,7 @@ def evaluate(
         **metrics,
         "docs_per_second": round(len(found.scores) / found.seconds, 1),
         "calibration": _calibration(nlp, found, corpus),
-        "conditions": _conditions(nlp, model, corpus),
+        "conditions": conditions_of(nlp, model, corpus, thresholds=nlp.get_pipe("decide").settings),
         "documents": {"truth": pack(found.truth > 0), "picked": pack(found.scores >= least)},
     }
     with replacing(output) as temporary:
@@ -90,21 +90,21 @@ def _calibration(nlp: Language, found: Scores, corpus: Path) -> dict[str, Any] |
     }
 
 
-def _conditions(nlp: Language, model: Path, corpus: Path) -> dict[str, Any]:
-    training = (
-        srsly.read_json(model / "training.json") if (model / "training.json").exists() else {}
-    )
+def conditions_of(nlp: Language, model: Path, corpus: Path, **decision: Any) -> dict[str, Any]:
+    """Return what scores depend on: model, corpus, how decisions were tuned, training, versions.
+
+    decision: How they were tuned, under the name that it gets.
+    """
+    training, files = model / "training.json", [p for p in model.rglob("*") if p.is_file()]
     return {
         "model": model.as_posix(),
         "corpus": corpus.as_posix(),
         "corpus_sha256": hash_of(corpus),
-        "pipeline_mb": round(
-            sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 1e6, 2
-        ),
+        "pipeline_mb": round(sum(path.stat().st_size for path in files) / 1e6, 2),
         "config_sha256": hash_of(model / "config.cfg"),
         "seed": nlp.config.interpolate()["training"]["seed"],
-        "thresholds": nlp.get_pipe("decide").settings,
-        "training": training,
+        **decision,
+        "training": srsly.read_json(training) if training.exists() else {},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "versions": {name: version(name) for name in PACKAGES},

@@ -1,10 +1,8 @@
 """Score the entities of a pipeline: exact, by token and by overlap, as one JSON and a table."""
 
 import json
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +18,8 @@ from wasabi import msg
 from plugins.entity_scorers import Counts, count_exact, count_overlapping, count_tokens, summarise
 from scripts.decide_entities import SETTINGS
 from scripts.entity_corpus import entity_component, read_examples, spans_key_of
-from scripts.evaluate import PACKAGES
-from scripts.files import hash_of, replacing
+from scripts.evaluate import conditions_of
+from scripts.files import replacing
 from scripts.scores import load_pipeline
 
 COUNTS = ("tp", "found", "true")
@@ -51,20 +49,21 @@ def evaluate_entities(
     seconds = predict(nlp, examples)
     by_doc = counts_by_doc(examples, key)
     drawn = resample_f(by_doc, resamples=resamples)[1:]
+    tuned = model / SETTINGS
+    decision = srsly.read_json(tuned) if tuned.exists() else {}
     result = {
         "docs": len(examples),
         "tokens": sum(len(example.predicted) for example in examples),
         **{kind: score(examples, key, count) for kind, count in KINDS.items()},
         "confidence_95": numpy.percentile(drawn, [2.5, 97.5]).round(4).tolist(),
         "docs_per_second": round(len(examples) / seconds, 1),
-        "conditions": _conditions(nlp, model, corpus),
+        "conditions": conditions_of(nlp, model, corpus, decision=decision),
         "documents": dict(zip(COUNTS, (" ".join(map(str, x)) for x in by_doc.T), strict=True)),
     }
     if getattr(nlp.get_pipe(name), "recall_bias", 0.0):
         nlp.get_pipe(name).recall_bias = 0.0
-        again = read_examples(nlp, corpus)
-        predict(nlp, again)
-        result["as_trained"] = score(again, key, count_exact)["micro"]
+        predict(nlp, examples)
+        result["as_trained"] = score(examples, key, count_exact)["micro"]
     with replacing(output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
     return result
@@ -109,26 +108,6 @@ def resample_f(
     drawn = numpy.random.default_rng(seed).multinomial(docs, [1 / docs] * docs, resamples)
     tp, found, true = (numpy.concatenate([numpy.ones((1, docs), "int64"), drawn]) @ by_doc).T
     return 2 * tp / numpy.maximum(found + true, 1)
-
-
-def _conditions(nlp: Language, model: Path, corpus: Path) -> dict[str, Any]:
-    def read(name: str) -> dict[str, Any]:
-        return srsly.read_json(model / name) if (model / name).exists() else {}
-
-    files = [path for path in model.rglob("*") if path.is_file()]
-    return {
-        "model": model.as_posix(),
-        "corpus": corpus.as_posix(),
-        "corpus_sha256": hash_of(corpus),
-        "pipeline_mb": round(sum(path.stat().st_size for path in files) / 1e6, 2),
-        "config_sha256": hash_of(model / "config.cfg"),
-        "seed": nlp.config.interpolate()["training"]["seed"],
-        "decision": read(SETTINGS),
-        "training": read("training.json"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
 
 
 def print_table(result: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any
 
-import srsly
 import typer
 from click.exceptions import NoSuchOption
 from spacy.cli._util import parse_config_overrides
@@ -188,10 +187,10 @@ def _work(
         raw = run.folder / f"{split}.json"
         corpus, views = run.corpus / f"{split}.spacy", run.corpus / "views.json"
         if run.task == "textcat":
-            evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
+            result = evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
         else:
-            evaluate_entities(pipeline, corpus, raw, gpu_id=gpu_id)
-        results[split] = {**srsly.read_json(raw), "experiment": facts}
+            result = evaluate_entities(pipeline, corpus, raw, gpu_id=gpu_id)
+        results[split] = {**result, "experiment": facts}
         with replacing(run.metrics(split)) as temporary:
             temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
         remove(raw)

@@ -1,6 +1,7 @@
 """Check texts with entities, convert them to .spacy and report what is in them."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from scripts.entity_report import KEY, Facts, digest_of, make_report, print_repo
 from scripts.files import check_output, replacing
 from scripts.workers import pipeline_of
 
-SPLITS = ("train", "dev", "test")
+# The splits, and what the name of a file contains if it is not just theirs.
+SPLITS = {"train": "train", "dev": "dev|valid", "test": "test|eval"}
+DEV_SHARE = 0.2
 ENDINGS = [x + packed for x in (".conll", ".iob", ".bio", ".jsonl") for packed in ("", ".gz")]
 ATTRS = ["ORTH", "ENT_IOB", "ENT_TYPE", "ENT_ID"]
 # What is in Reading: the option, and by which name each kind of file takes it.
@@ -38,7 +41,7 @@ class Reading:
     """
 
     split: str | None = None
-    misaligned: Misaligned = "refuse"
+    misaligned: Misaligned = "expand"
     discontinuous: Discontinuous = "merge"
     use_tokens: bool = False
     bad_tags: BadTags = "refuse"
@@ -51,7 +54,7 @@ def preprocess_entities(
     *,
     files: dict[str, str] | None = None,
     reading: Reading | None = None,
-    dev_share: float = 0.0,
+    dev_share: float | None = None,
     seed: int = 0,
     lang: str = "en",
 ) -> dict[str, Any]:
@@ -59,23 +62,24 @@ def preprocess_entities(
 
     source: Folder with a folder of standoff, a CoNLL file or a JSONL per split.
     output: Folder for {train,dev,test}.spacy, labels.json and report.json.
-    files: Names in source of splits that are not called train, dev and test. One whose ending is
-        unknown is CoNLL.
-    dev_share (0 to 1): Take about so much of train for dev, by a hash of the text, or of the name
-        of the .txt; equal texts stay together.
+    files: Names in source of splits that cannot be told by their names: train, dev or test, or one
+        that contains train, dev or valid, test or eval. One whose ending is unknown is CoNLL.
+    dev_share (0 to 1): If there is no dev, take about so much of train for it, DEV_SHARE when None,
+        by a hash of the text, or of the name of the .txt; equal texts stay together.
     seed: Of the hash.
     RETURNS: The report.
     RAISES ValueError: A missing or malformed file; names file, line, found, expected.
     """
     reading = reading or Reading()
     check_output(output, "corpus", [f"{split}.spacy" for split in SPLITS], [source])
-    found = _find(source, files or {}, dev_share)
+    found = _find(source, files or {})
+    share = _share_of(source, found, dev_share, seed)
     _check_used(reading, {_kind(path) for path in found.values()})
-    facts = {split: Facts() for split in SPLITS if split in found or (split == "dev" and dev_share)}
+    facts = {split: Facts() for split in SPLITS if split in found or (split == "dev" and share)}
     bins = {split: DocBin(ATTRS, store_user_data=True) for split in facts}
     for split, path in found.items():
         for doc, told in tqdm(_read(path, reading, lang), desc=split, unit=" docs"):
-            to_dev = split == "train" and _place_of(doc, seed) < dev_share
+            to_dev = split == "train" and _place_of(doc, seed) < share
             target = "dev" if to_dev else split
             facts[target].tell(told)
             if target == "train" and reading.skip_empty and not doc.spans[KEY]:
@@ -97,30 +101,55 @@ def preprocess_entities(
     return report
 
 
-def _find(source: Path, files: dict[str, str], dev_share: float) -> dict[str, Path]:
-    """Return the file or folder of each split that there is."""
-    if not 0 <= dev_share < 1:
-        raise ValueError(f"dev share {dev_share}. Expected 0 or more, less than 1.")
-    found = {}
+def _find(source: Path, files: dict[str, str]) -> dict[str, Path]:
+    """Return the file or folder of each split that there is: named, of its name, or one like it."""
+    found: dict[str, Path] = {}
     for split in SPLITS:
         names = [files[split]] if split in files else [split, *(split + end for end in ENDINGS)]
         there = [path for name in names if (path := source / name).exists()]
         if split in files and not there:
             raise ValueError(f"{source / files[split]}: no such {split}. Expected it to be there.")
-        if len(there) > 1:
-            both = " and ".join(path.name for path in there)
-            raise ValueError(f"{source}: {both}. Expected one of them.")
-        if there:
-            found[split] = there[0]
-    if "dev" in found and dev_share:
-        raise ValueError(f"--dev-share {dev_share}, and {found['dev']}. Expected one of them.")
-    missing = [x for x in ("train", "dev") if x not in found and not (x == "dev" and dev_share)]
-    if missing:
-        expected = f"a folder of standoff or a file in {', '.join(ENDINGS)}, or another name with"
-        options = "".join(f" --{split}" for split in missing)
-        options += ", or --dev-share" * (missing == ["dev"])
-        raise ValueError(f"{source}: no {' and '.join(missing)}. Expected {expected}{options}.")
+        found |= _only(source, split, there)
+    rest = [path for path in sorted(source.iterdir()) if path not in found.values()]
+    alike = {
+        split: [path for path in rest if re.search(SPLITS[split], path.name.lower())]
+        for split in SPLITS
+        if split not in found
+    }
+    for split, there in alike.items():
+        found |= _only(source, split, there)
+    if len(set(guessed := [found[split] for split in alike if split in found])) < len(guessed):
+        path = next(path for path in guessed if guessed.count(path) > 1)
+        options = " and ".join(f"--{split}" for split in alike if found.get(split) == path)
+        raise ValueError(f"{path}: a name of two splits. Expected {options} to tell them.")
     return found
+
+
+def _only(source: Path, split: str, there: list[Path]) -> dict[str, Path]:
+    if len(there) > 1:
+        both = " and ".join(path.name for path in there)
+        raise ValueError(f"{source}: {both}. Expected one of them, or --{split} to name it.")
+    return {split: there[0]} if there else {}
+
+
+def _share_of(source: Path, found: dict[str, Path], dev_share: float | None, seed: int) -> float:
+    """Return how much of train becomes dev; 0 if there is a dev."""
+    if "dev" in found:
+        for option, value in (("--dev-share", dev_share), ("--seed", seed or None)):
+            if value is not None:
+                raise ValueError(f"{option} {value}, and {found['dev']}. Expected one of them.")
+    share = DEV_SHARE if dev_share is None else dev_share
+    if not 0 <= share < 1:
+        raise ValueError(f"dev share {share}. Expected 0 or more, less than 1.")
+    for split in ("train", "dev"):
+        if split not in found and (split == "train" or not share):
+            ways = f"one with {SPLITS[split].replace('|', ' or ')} in its name, or --{split}"
+            kinds = f"a folder of standoff or a file in {', '.join(ENDINGS)}"
+            raise ValueError(f"{source}: no {split}. Expected {kinds}, {ways}.")
+    if "dev" in found:
+        return 0.0
+    msg.info(f"No dev in {source}; taken from train: {share:.0%}")
+    return share
 
 
 def _kind(path: Path) -> str:
@@ -164,14 +193,20 @@ def main(
     train: Annotated[str | None, typer.Option(help="Name of train in the folder")] = None,
     dev: Annotated[str | None, typer.Option(help="Name of dev in the folder")] = None,
     test: Annotated[str | None, typer.Option(help="Name of test in the folder")] = None,
-    dev_share: Annotated[float, typer.Option(help="Part of train to take for dev, 0 to 1")] = 0.0,
+    dev_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of train, 0 to 1, to take for dev where there is none  "
+            f"[default: {DEV_SHARE}]"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of --dev-share")] = 0,
     split: Annotated[
         str | None, typer.Option(help=r"Cut texts of standoff where this matches, e.g. '\n\n'")
     ] = None,
     misaligned: Annotated[
         Misaligned, typer.Option(help="What to do with entities that are not whole tokens")
-    ] = "refuse",
+    ] = "expand",
     discontinuous: Annotated[
         Discontinuous, typer.Option(help="What to do with entities of standoff in fragments")
     ] = "merge",

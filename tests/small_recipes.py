@@ -14,6 +14,7 @@ from spacy.util import registry
 from thinc.api import Config
 
 from benchmarks.parallel import joined_by_file
+from scripts.train import train
 from scripts.train_worker import Worker
 from scripts.training_state import digest_of, weights_to_dict
 from tests.conftest import ROOT
@@ -237,6 +238,14 @@ def ner_crf_trf(entities, tmp_path_factory) -> tuple[Path, dict]:
         "training.batcher.size": 8,
     }
     return ROOT / "configs" / "ner_crf_trf.cfg", {**entities, **more}
+
+
+@pytest.fixture(scope="module")
+def crf_model(ner_crf, tmp_path_factory) -> Path:
+    """An entity recogniser of a dozen steps, on disk; do not change it."""
+    folder = tmp_path_factory.mktemp("crf") / "trained"
+    train(ner_crf[0], folder, overrides=ner_crf[1])
+    return folder / "model-best"
 
 
 RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]

@@ -1,5 +1,6 @@
 """The benchmarks measure what they say; no test asserts a time."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 
+from benchmarks import entities as entities_module
 from benchmarks.baseline import baseline
 from benchmarks.conditions import conditions
 from benchmarks.finetune import time_plain, time_project
@@ -21,6 +23,8 @@ from benchmarks.serve import compare, service, soak
 from benchmarks.training import arms_of, time_steps
 from tests.conftest import ROOT, ROWS
 from tests.tiny_transformer import save_tiny_transformer
+
+pytest_plugins = ["tests.small_recipes"]
 
 SAMPLE = ROOT / "assets" / "sample"
 
@@ -74,6 +78,51 @@ def test_every_arm_trains(project, monkeypatch):
     for changes in arms_of(ROOT / "configs" / "cnn.cfg").values():
         found = time_steps(ROOT / "configs" / "cnn.cfg", "checked", 2, changes)
         assert found["words_per_second"] > found["steps_per_second"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_vectors", [False, True])
+def test_both_recognisers_are_timed_on_the_same_batches(
+    with_vectors, entities, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("configs").mkdir()
+    for name in ("ner", "ner_crf"):
+        text = (ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8")
+        assert "size = 500" in text
+        Path(f"configs/{name}.cfg").write_text(text.replace("size = 500", "size = 20"))
+    Path("corpus/tiny").mkdir(parents=True)
+    for name in ("train.spacy", "dev.spacy"):
+        shutil.copy(entities["paths.train"], f"corpus/tiny/{name}")
+    shutil.copy(entities["paths.labels"], "corpus/tiny")
+    nlp = spacy.blank("en")
+    nlp.vocab.set_vector("Oslo", numpy.ones(5, dtype="f"))
+    nlp.to_disk("vectors")
+    vectors = Path("vectors") if with_vectors else None
+    made, init_nlp = [], entities_module.init_nlp
+    monkeypatch.setattr(entities_module, "alone", lambda work, *arguments: work(*arguments))
+    monkeypatch.setattr(entities_module, "init_nlp", lambda x: made.append(init_nlp(x)) or made[-1])
+    entities_module.main("tiny", 30, 2, vectors)  # two epochs and a half
+    layers = [{layer.name for layer in nlp.pipeline[0][1].model.walk()} for nlp in made]
+    assert ["static_vectors" in names for names in layers] == [with_vectors] * 4
+    assert [nlp.pipe_names for nlp in made] == [["ner_crf"], ["ner"]] * 2
+    end = "_vectors" if with_vectors else ""
+    written = srsly.read_json(f"metrics/tiny/benchmark_entities{end}.json")
+    assert list(written["results"]) == ["ner_crf", "ner"]
+    crf, spacys = written["results"].values()
+    assert 390 < crf["words"] == spacys["words"] < 610
+    assert min(*crf.values(), *spacys.values()) > 0
+    assert (written["steps"], written["repeats"]) == (30, 2)
+    assert written["vectors"] == ("vectors" if with_vectors else None)
+    for key, bar in (("update_seconds", 1.5), ("docs_per_second", 0.5)):
+        ratio = written["ratios"][key]
+        assert ratio["bar"] == bar and len(ratio["turns"]) == 2
+        assert ratio["ratio"] == pytest.approx(sum(ratio["turns"]) / 2)
+    assert "≤ 1.5" in (said := capsys.readouterr().out) and "≥ 0.5" in said
+    with pytest.raises(ValueError, match=r"corpus/none/train\.spacy: no such file"):
+        entities_module.entities("none", 10, 1)
+    with pytest.raises(ValueError, match="nowhere: no pipeline here"):
+        entities_module.entities("tiny", 10, 1, Path("nowhere"))
 
 
 @pytest.mark.slow

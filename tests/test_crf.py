@@ -67,7 +67,7 @@ def tensors(emissions):
 
 
 def gold(tags, labels=1):
-    """Return what may be true [tokens, labels, 5]: these tags of label 0, -1 is any; outside else."""
+    """Return what may be true [tokens, labels, 5]: these tags of label 0 (-1: any), else O."""
     may = numpy.zeros((len(tags), labels, 5), dtype=bool)
     may[:, :, OUTSIDE] = True
     for i, tag in enumerate(tags):

@@ -12,9 +12,12 @@ from typer.testing import CliRunner
 
 from scripts import experiment as module
 from scripts.evaluate import evaluate
+from scripts.evaluate_entities import evaluate_entities
 from scripts.experiment import describe, experiment, run_name
 from scripts.preprocess import preprocess
 from tests.conftest import ROOT
+
+pytest_plugins = ["tests.small_recipes"]
 
 
 def git(*arguments):
@@ -24,6 +27,11 @@ def git(*arguments):
 def write(path, text="{}"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def config_of(*factories: str) -> str:
+    parts = [f'[components.{name}]\nfactory = "{name}"\n' for name in factories]
+    return f"[nlp]\npipeline = {json.dumps(factories)}\n[components]\n" + "".join(parts)
 
 
 def fake_train(config, output, *, gpu_id=-1, overrides=None):
@@ -39,6 +47,13 @@ def fake_decide(model, corpus, output, *, gpu_id=-1):
 def fake_evaluate(model, corpus, output, *, views=None, gpu_id=-1):
     assert views.exists()
     result = {"macro_f1": 0.4781, "micro_f1": 0.5512, "corpus": corpus.as_posix()}
+    write(output, json.dumps(result))
+    return result
+
+
+def fake_evaluate_entities(model, corpus, output, *, gpu_id=-1):
+    scores = {kind: {"micro": {"f": f}} for kind, f in (("exact", 0.4321), ("token", 0.6))}
+    result = {**scores, "corpus": corpus.as_posix()}
     write(output, json.dumps(result))
     return result
 
@@ -60,7 +75,8 @@ def project(tmp_path, monkeypatch):
     git("init", "-q")
     git("config", "user.email", "someone@example.org")
     git("config", "user.name", "Someone")
-    write(tmp_path / "configs" / "cnn.cfg", "[nlp]\n")
+    write(tmp_path / "configs" / "cnn.cfg", config_of("textcat_multilabel"))
+    write(tmp_path / "configs" / "ner_crf.cfg", config_of("ner_crf"))
     write(tmp_path / ".gitignore", "corpus/\ntraining/\n")
     git("add", ".")
     git("commit", "-q", "-m", "start")
@@ -70,6 +86,8 @@ def project(tmp_path, monkeypatch):
         ("train", fake_train),
         ("decide", fake_decide),
         ("evaluate", fake_evaluate),
+        ("decide_entities", fake_decide),
+        ("evaluate_entities", fake_evaluate_entities),
         ("check_config", fake_check),
         ("check_inputs", fake_inputs),
     ]:
@@ -97,7 +115,10 @@ def test_run_writes_pipeline_and_metrics_with_the_facts(project):
     metrics = project / "metrics" / "tiny"
     assert [path.name for path in metrics.iterdir()] == ["cnn-dropout0.3.json"]
     written = json.loads((metrics / "cnn-dropout0.3.json").read_text())
-    assert written["macro_f1"] == result["macro_f1"] == 0.4781
+    assert result["scores"] == {"macro-F1": 0.4781, "micro-F1": 0.5512}
+    assert result["said"] == "macro-F1 0.478, micro-F1 0.551"
+    assert result["run"].folder.as_posix() == "training/tiny/cnn-dropout0.3"
+    assert written["macro_f1"] == 0.4781
     assert written["corpus"] == "corpus/tiny/dev.spacy"
     assert written["experiment"] == {
         "run": "cnn-dropout0.3",
@@ -109,6 +130,34 @@ def test_run_writes_pipeline_and_metrics_with_the_facts(project):
         "command": "python -m scripts.experiment cnn --data tiny --name cnn-dropout0.3 "
         "--gpu-id -1 --training.dropout 0.3",
     }
+
+
+def test_a_config_for_entities_is_tuned_and_scored_as_such(project, monkeypatch):
+    monkeypatch.setattr(module, "decide", None)
+    monkeypatch.setattr(module, "evaluate", None)
+    (project / "corpus" / "tiny" / "views.json").unlink()  # which is the classifier's
+    result = experiment("ner_crf", data="tiny", test=True, overrides={"system.seed": 1})
+    assert result["scores"] == {"F": 0.4321, "token F": 0.6}
+    assert result["said"] == "F 0.432, token F 0.600"
+    assert "'ner_crf seed 1 on tiny: F 0.432, token F 0.600 (dev)'" in result["git"]
+    folder = project / "training" / "tiny" / "ner_crf-seed1"
+    assert sorted(path.name for path in folder.iterdir()) == ["pipeline", "trained"]
+    for split, end in (("dev", ""), ("test", ".test")):
+        metrics = project / "metrics" / "tiny" / f"ner_crf-seed1{end}.json"
+        written = json.loads(metrics.read_text())
+        assert written["corpus"] == f"corpus/tiny/{split}.spacy"
+        assert written["exact"]["micro"]["f"] == 0.4321
+        assert written["experiment"]["overrides"] == {"system.seed": 1}
+
+
+CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+
+
+def test_there_are_configs_of_both_tasks():
+    found = {path.stem for path in CONFIGS if module.Run(path, "x", "x").task == "entities"}
+    assert {"ner", "ner_crf", "ner_crf_trf"} <= found
+    # Which take a recogniser from elsewhere and train none.
+    assert not found & {"cnn", "bert", "sourced", "assemble", "imdb"}
 
 
 def test_printed_command_commits_exactly_the_experiment(project):
@@ -123,7 +172,7 @@ def test_printed_command_commits_exactly_the_experiment(project):
 
 
 def test_commit_takes_the_config_and_both_metrics(project):
-    write(project / "configs" / "cnn.cfg", "[nlp]\nlang = 'en'\n")
+    write(project / "configs" / "cnn.cfg", config_of("textcat_multilabel") + "\n")
     experiment("cnn", data="tiny", test=True, commit=True)
     changed = git("show", "--name-only", "--format=", "HEAD").split()
     expected = ["configs/cnn.cfg", "metrics/tiny/cnn.json", "metrics/tiny/cnn.test.json"]
@@ -203,7 +252,7 @@ def test_existing_metrics_are_refused_until_forced(project, monkeypatch, committ
 @pytest.mark.parametrize(
     ("config", "settings", "found"),
     [
-        ("bert", {}, r"configs/bert\.cfg: no such config\. Expected one of cnn\."),
+        ("bert", {}, r"configs/bert\.cfg: no such config\. Expected one of cnn, ner_crf\."),
         ("cnn", {"data": "none"}, r"corpus/none/train\.spacy: no such file"),
         ("cnn", {"data": "../x"}, r"Name '\.\./x'"),
         ("cnn", {"name": "a/b"}, "Name 'a/b'"),
@@ -312,7 +361,7 @@ def test_misspelt_option_is_refused(project, monkeypatch):
 
 
 def test_changed_config_is_only_warned_about(project):
-    write(project / "configs" / "cnn.cfg", "[nlp]\nlang = 'en'\n")
+    write(project / "configs" / "cnn.cfg", config_of("textcat_multilabel") + "\n")
     found = run_cli("cnn", "--data", "tiny")
     assert found.exit_code == 0, found.output
     assert "configs/cnn.cfg has changes that are not committed" in found.output
@@ -340,3 +389,29 @@ def test_a_real_run_leaves_a_pipeline_whose_scores_are_those_written(tmp_path, m
     for key in ("macro_f1", "micro_f1", "mean_average_precision"):
         assert again[key] == pytest.approx(written[key]), key
     assert set(spacy.load(run.folder / "pipeline")("thanks")._.emotions) <= set(again["per_label"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ner", "ner_crf"])
+def test_a_real_run_of_entities_leaves_the_pipeline_of_its_scores(
+    name, tmp_path, monkeypatch, request
+):
+    config, overrides = request.getfixturevalue(name)
+    corpus = tmp_path / "corpus" / "tiny"
+    corpus.mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        shutil.copy(overrides["paths.train"], corpus / f"{split}.spacy")
+    shutil.copy(overrides["paths.labels"], corpus / "labels.json")
+    (tmp_path / "configs").mkdir()
+    shutil.copy(config, tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    overrides = {key: value for key, value in overrides.items() if not key.startswith("paths.")}
+    result = experiment(name, data="tiny", name="real", test=True, overrides=overrides)
+    written = json.loads(result["run"].metrics("test").read_text())
+    pipeline = result["run"].folder / "pipeline"
+    again = evaluate_entities(pipeline, Path("corpus/tiny/test.spacy"), tmp_path / "a.json")
+    assert again["documents"] == written["documents"]
+    assert written["docs"] == 40 and written["exact"]["micro"]["support"] == 60
+    assert result["scores"]["F"] == pytest.approx(again["exact"]["micro"]["f"])
+    tuned = written["conditions"]["decision"]["recall_bias"]
+    assert tuned is None if name == "ner" else tuned != 0

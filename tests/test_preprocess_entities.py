@@ -71,11 +71,39 @@ def test_each_kind_of_file_is_found_by_its_ending(tmp_path, files):
     )
 
 
+NAMES = [
+    ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"),
+    ("Training.iob", "x.devel.iob", "x-eval.iob"),
+    ("train.conll", "train-valid.conll", "evaluation"),
+    ("train.conll", "dev.conll", "dev-test.conll"),
+]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=lambda names: names[0])
+def test_each_split_is_found_by_a_name_that_contains_its_own(tmp_path, names):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "README.md").write_text("no split")
+    for number, name in enumerate(names, 1):
+        (tmp_path / "in" / name).write_text(CONLL * number)  # two docs, three, four
+    report = preprocess_entities(tmp_path / "in", tmp_path / "out")
+    found = {split: x["docs"] for split, x in report["splits"].items()}
+    assert found == {"train": 2, "dev": 3, "test": 4}
+    assert list(report["splits"]) == ["train", "dev", "test"]
+
+
 def test_files_of_other_names_are_named_and_other_endings_are_conll(tmp_path):
     write_data(tmp_path / "in", drugs_jsonl=ROW, emerging_annotated=CONLL)
     files = {"train": "drugs.jsonl", "dev": "emerging.annotated"}
     report = preprocess_entities(tmp_path / "in", tmp_path / "out", files=files)
     assert {split: x["docs"] for split, x in report["splits"].items()} == {"train": 1, "dev": 2}
+    write_data(tmp_path / "in", one_train=CONLL, two_train=CONLL)
+    report = preprocess_entities(tmp_path / "in", tmp_path / "out", files=files)
+    assert report["splits"]["train"]["docs"] == 1
+    write_data(tmp_path / "named", devices_jsonl=rows(40))  # which is no dev then
+    report = preprocess_entities(
+        tmp_path / "named", tmp_path / "out", files={"train": "devices.jsonl"}
+    )
+    assert sum(x["docs"] for x in report["splits"].values()) == 40
     with pytest.raises(ValueError, match=r"eval\.jsonl: no such test\. Expected it to be there"):
         preprocess_entities(tmp_path / "in", tmp_path / "out", files={"test": "eval.jsonl"})
 
@@ -94,6 +122,32 @@ def test_dev_is_taken_from_train_by_a_hash_and_equal_texts_stay_together(tmp_pat
         assert len(train | dev) == 20 and not train & dev and 1 <= len(dev) <= 9
         texts.append(dev)
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_without_a_dev_a_fifth_of_train_becomes_it_and_that_is_said(tmp_path, capsys):
+    folder = write_data(tmp_path / "in", posts_training_jsonl=rows(400))
+    preprocess_entities(folder, tmp_path / "a")
+    assert "No dev in" in (said := capsys.readouterr().out) and "20%" in said
+    preprocess_entities(folder, tmp_path / "b", dev_share=0.2)
+    one, two = ((tmp_path / name / "dev.spacy").read_bytes() for name in "ab")
+    assert one == two and 60 < len(read(tmp_path / "a" / "dev.spacy")) < 100
+    capsys.readouterr()
+    write_data(folder, dev_jsonl=rows(2))
+    preprocess_entities(folder, tmp_path / "a")
+    assert "No dev in" not in capsys.readouterr().out
+    assert len(read(tmp_path / "a" / "train.spacy")) == 400
+
+
+def test_an_entity_inside_a_token_is_widened_and_the_report_says_where(tmp_path):
+    row = json.dumps({"text": "antitumor", "spans": [{"start": 4, "end": 9, "label": "X"}]})
+    folder = write_data(tmp_path / "in", train_jsonl=f"{ROW}\n{row}\n", dev_conll=CONLL)
+    report = preprocess_entities(folder, tmp_path / "out")
+    assert report["splits"]["train"]["told"] == {"misaligned": 1}
+    (said,) = report["splits"]["train"]["first"]
+    assert "train.jsonl, line 2: X 'tumor' at 4 to 9 is not the tokens 'antitumor'" in said
+    assert read(tmp_path / "out" / "train.spacy")[1].ents[0].text == "antitumor"
+    with pytest.raises(ValueError, match=r"line 2: X 'tumor' .* Expected whole ones"):
+        preprocess_entities(folder, tmp_path / "out", reading=Reading(misaligned="refuse"))
 
 
 def test_parts_of_a_page_go_to_dev_together_with_what_was_said_of_them(tmp_path):
@@ -121,11 +175,17 @@ def test_skip_empty_leaves_texts_out_of_train_alone(tmp_path):
 
 
 BAD = {
-    "nothing": ({}, {}, "no train and dev. Expected a folder of standoff or a file in .conll"),
-    "no dev": ({"train_jsonl": ROW}, {}, "no dev. Expected .* --dev, or --dev-share"),
-    "two trains": ({"train_jsonl": ROW, "train_iob": CONLL}, {}, "train.iob and train.jsonl"),
-    "share and dev": ({"train_jsonl": ROW, "dev_jsonl": ROW}, {"dev_share": 0.2},
-                      "dev-share 0.2, and .*dev.jsonl"),
+    "nothing": ({}, {}, "no train. Expected a folder of standoff or a file in .conll.* --train.$"),
+    "no dev": ({"train_jsonl": ROW}, {"dev_share": 0.0}, "no dev. Expected .*dev or valid.* --dev"),
+    "two trains": ({"train_jsonl": ROW, "train_iob": CONLL}, {},
+                   "train.iob and train.jsonl. Expected one of them, or --train"),
+    "two like train": ({"a-train_jsonl": ROW, "training_iob": CONLL}, {},
+                       "a-train.jsonl and training.iob. Expected one of them, or --train"),
+    "dev or test": ({"train_jsonl": ROW, "devtest_iob": CONLL}, {},
+                    "devtest.iob: a name of two splits. Expected --dev and --test"),
+    "share and dev": ({"train_jsonl": ROW, "dev_jsonl": ROW}, {"dev_share": 0.0},
+                      "dev-share 0.0, and .*dev.jsonl"),
+    "seed and dev": ({"train_jsonl": ROW, "dev_jsonl": ROW}, {"seed": 1}, "--seed 1, and .*dev"),
     "share": ({"train_jsonl": ROW}, {"dev_share": 1.0}, "dev share 1.0. Expected 0 or more"),
     "language": ({"train_jsonl": ROW, "dev_jsonl": ROW}, {"lang": "zz"}, "Language 'zz'"),
     "bad row": ({"train_jsonl": ROW, "dev_jsonl": "{"}, {}, "dev.jsonl, line 1: no JSON"),
@@ -133,6 +193,9 @@ BAD = {
                   "no texts for dev"),
     "split": ({"train_jsonl": ROW, "dev_iob": CONLL}, {"reading": Reading(split="x")},
               "--split with conll, jsonl. Expected standoff"),
+    "misaligned": ({"train_conll": CONLL, "dev_iob": CONLL},
+                   {"reading": Reading(misaligned="skip")},
+                   "--misaligned with conll. Expected jsonl or standoff"),
     "tags": ({"train_jsonl": ROW, "dev_jsonl": ROW}, {"reading": Reading(bad_tags="repair")},
              "--bad-tags with jsonl. Expected conll"),
 }  # fmt: skip
@@ -166,7 +229,7 @@ def test_every_option_of_the_command_reaches_the_readers(tmp_path):
     write_data(tmp_path / "in" / "brat", a_txt="one x two", a_ann="T1\tQ 0 1;2 3\to e\n")
     app = Typer()
     app.command()(main)
-    command = ["--train", "t.jsonl", "--dev", "d.x", "--test", "brat", "--misaligned", "expand",
+    command = ["--train", "t.jsonl", "--dev", "d.x", "--test", "brat", "--misaligned", "skip",
                "--use-tokens", "--bad-tags", "repair", "--split", " x ", "--discontinuous",
                "skip"]  # fmt: skip
     result = CliRunner().invoke(app, [str(tmp_path / "in"), str(tmp_path / "out"), *command])
@@ -174,7 +237,7 @@ def test_every_option_of_the_command_reaches_the_readers(tmp_path):
     assert "4 texts in" in result.output and "train: misaligned 1 times" in result.output
     train, test = (read(tmp_path / "out" / f"{split}.spacy") for split in ("train", "test"))
     assert [token.text for token in train[0]] == ["Leeward", "(x)"]
-    assert train[0].ents[0].text == "Leeward"
+    assert not train[0].ents
     assert [doc.text for doc in test] == ["one", "two"] and not test[0].ents
     result = CliRunner().invoke(app, [str(tmp_path / "in"), str(tmp_path / "out")])
     assert result.exit_code == 1 and "Nothing was converted" in result.output

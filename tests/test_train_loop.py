@@ -35,6 +35,11 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def test_every_config_that_trains_has_a_recipe():
+    configs = {path.stem for path in (ROOT / "configs").glob("*.cfg")}
+    assert configs - {"assemble"} == set(RECIPES) - {"shards", "frozen"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*RECIPES, "patience", "accumulate", "epochs"])
 def test_the_files_are_those_of_spacy_train(name, tmp_path, request):
