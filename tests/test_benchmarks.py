@@ -99,9 +99,18 @@ def test_both_recognisers_are_timed_on_the_same_batches(
     nlp.vocab.set_vector("Oslo", numpy.ones(5, dtype="f"))
     nlp.to_disk("vectors")
     vectors = Path("vectors") if with_vectors else None
-    made, init_nlp = [], entities_module.init_nlp
+    made, seen, init_nlp = [], [], entities_module.init_nlp
+
+    def noting(config):
+        nlp, batches = init_nlp(config), []
+        update = nlp.update
+        nlp.update = lambda batch, **rest: batches.append(list(batch)) or update(batch, **rest)
+        made.append(nlp)
+        seen.append(batches)
+        return nlp
+
     monkeypatch.setattr(entities_module, "alone", lambda work, *arguments: work(*arguments))
-    monkeypatch.setattr(entities_module, "init_nlp", lambda x: made.append(init_nlp(x)) or made[-1])
+    monkeypatch.setattr(entities_module, "init_nlp", noting)
     entities_module.main("tiny", 30, 2, vectors)  # two epochs and a half
     layers = [{layer.name for layer in nlp.pipeline[0][1].model.walk()} for nlp in made]
     assert ["static_vectors" in names for names in layers] == [with_vectors] * 4
@@ -110,7 +119,10 @@ def test_both_recognisers_are_timed_on_the_same_batches(
     written = srsly.read_json(f"metrics/tiny/benchmark_entities{end}.json")
     assert list(written["results"]) == ["ner_crf", "ner"]
     crf, spacys = written["results"].values()
-    assert 390 < crf["words"] == spacys["words"] < 610
+    texts = [[[x.text for x in batch] for batch in batches] for batches in seen]
+    assert texts == [texts[0]] * 4 and len(texts[0]) == 33 and len(texts[0][0]) > 1
+    words = sum(len(example) for batch in seen[0][3:] for example in batch)
+    assert crf["words"] == spacys["words"] == words
     assert min(*crf.values(), *spacys.values()) > 0
     assert (written["steps"], written["repeats"]) == (30, 2)
     assert written["vectors"] == ("vectors" if with_vectors else None)
@@ -123,6 +135,26 @@ def test_both_recognisers_are_timed_on_the_same_batches(
         entities_module.entities("none", 10, 1)
     with pytest.raises(ValueError, match="nowhere: no pipeline here"):
         entities_module.entities("tiny", 10, 1, Path("nowhere"))
+
+
+def test_ratios_of_recognisers_are_medians_over_turns_of_crf_to_spacys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "dev"):
+        Path("corpus/tiny").mkdir(parents=True, exist_ok=True)
+        Path(f"corpus/tiny/{split}.spacy").touch()
+    seconds = iter([3.0, 2.0, 8.0, 2.0, 5.0, 4.0])  # in turns: CRF, spaCy's
+
+    def timed(work, name, *rest):
+        return {"words": 7, "update_seconds": next(seconds), "docs_per_second": len(name)}
+
+    monkeypatch.setattr(entities_module, "alone", timed)
+    results, ratios = entities_module.entities("tiny", 10, 3)
+    assert results["ner_crf"] == {"words": 7, "update_seconds": 5.0, "docs_per_second": 7}
+    assert results["ner"] == {"words": 7, "update_seconds": 2.0, "docs_per_second": 3}
+    assert ratios == {
+        "update_seconds": {"ratio": 1.5, "turns": [1.5, 4.0, 1.25], "bar": 1.5},
+        "docs_per_second": {"ratio": 2.333, "turns": [2.333] * 3, "bar": 0.5},
+    }
 
 
 @pytest.mark.slow
