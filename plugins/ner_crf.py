@@ -13,7 +13,7 @@ from spacy.training import Example
 from spacy.training.example import validate_get_examples
 from spacy.util import filter_spans, registry
 from spacy.vocab import Vocab
-from thinc.api import Config, Dropout, Linear, Maxout, Model, chain, with_array
+from thinc.api import Config, Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d, Floats3d
 
 Emissions = tuple[list[Floats2d], Floats3d]
@@ -44,24 +44,18 @@ subword_features = true
 def build_ner_crf(
     tok2vec: Model[list[Doc], list[Floats2d]],
     crf: Model[list[Floats2d], Emissions],
-    hidden_width: int = 0,
     nO: int | None = None,
 ) -> Model[list[Doc], Emissions]:
-    """Build an entity recogniser: token vectors, a hidden layer, a linear one, chains.
+    """Build an entity recogniser: token vectors, a linear layer, chains.
 
     tok2vec: Encoder of the tokens, or a listener to a shared one.
     crf: Chains, e.g. goemotions.Crf.v1.
-    hidden_width: Of the maxout layer before the scores; 0 for none. spaCy's `ner` has one of 64.
     nO (labels): Inferred from the data when None.
     RETURNS: Scores [tokens, labels * 5] per doc, and the chains' transitions [labels, 5, 5].
     """
-    width = tok2vec.maybe_get_dim("nO")
-    output = Linear(nO=nO and 5 * nO, nI=hidden_width or width)
+    output = Linear(nO=nO and 5 * nO, nI=tok2vec.maybe_get_dim("nO"))
     # spaCy sets the rate of the dropout from training.dropout at every update.
-    hidden: Model[Floats2d, Floats2d] = Dropout(0.0)
-    if hidden_width:
-        hidden = Maxout(hidden_width, width, nP=2, normalize=True, dropout=0.0)
-    model = chain(tok2vec, with_array(chain(hidden, output)), crf)
+    model = chain(tok2vec, with_array(chain(Dropout(0.0), output)), crf)
     for name, layer in {"tok2vec": tok2vec, "output": output, "crf": crf}.items():
         model.set_ref(name, layer)
     if nO is not None:
