@@ -34,10 +34,15 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def clone(project: Path, tmp_path: Path) -> Path:
     """A copy without the corpus, which is in storage."""
-    assert [path for path, _ in project_push(project, "default")] == [CORPUS]
+    assert pushed(project) == {CORPUS}
     folder = shutil.copytree(project, tmp_path / "clone")
     shutil.rmtree(folder / "corpus")
     return folder
+
+
+def pushed(project: Path) -> set[str]:
+    # Once for each command that makes it: preprocess and preprocess-entities.
+    return {path for path, _ in project_push(project, "default")}
 
 
 def pulled(project: Path, remote: str = "default") -> list[str]:
@@ -77,7 +82,7 @@ def test_what_does_not_fit_is_left_out_without_a_word(clone, tmp_path, change, c
 
 def test_lost_storage_is_filled_again_by_push(clone, project, tmp_path):
     shutil.rmtree(tmp_path / "storage")
-    assert [path for path, _ in project_push(project, "default")] == [CORPUS]
+    assert pushed(project) == {CORPUS}
     assert pulled(clone) == [CORPUS]
 
 
