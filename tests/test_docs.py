@@ -10,6 +10,7 @@ import srsly
 
 from benchmarks.scale import as_table, speeds
 from scripts.compare import as_markdown, compare, differences
+from scripts.compare_entities import compare_entities
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -55,6 +56,14 @@ def test_the_arms_of_a_search_are_in_the_page_that_reads_them(search):
     arms = (search / "tables.md").read_text(encoding="utf8").split("\n\n")[1].splitlines()
     scored = [line for line in arms if "|  |  |" not in line]
     assert len(scored) >= 3 and all(line in page for line in scored)
+
+
+def test_the_table_of_entities_is_what_the_metrics_say():
+    page = (ROOT / "docs" / "entities.md").read_text(encoding="utf8")
+    names = ("wnut17", "ner_drugs", "ner_fashion_brands", "anatem")
+    rows = compare_entities([ROOT / "metrics" / name for name in names], reference="ner-vectors")
+    assert {row["seeds"] for row in rows.values()} == {"3"} and len(rows) == 9
+    assert as_markdown(rows) in page
 
 
 def test_the_costs_are_what_the_benchmarks_measured():
