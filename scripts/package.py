@@ -213,9 +213,11 @@ def _build(source: Path) -> Path:
 
 
 def is_tuned(pipeline: Path) -> bool:
-    """Return whether a saved pipeline decides, or only scores."""
+    """Return whether a saved pipeline decides, or its text classifier only scores."""
+    components = load_config(pipeline / "config.cfg")["components"].values()
     files = pipeline.glob("*/thresholds.json")
-    return any(srsly.read_json(file)["thresholds"] for file in files)
+    scores = any(component.get("factory") == "textcat_multilabel" for component in components)
+    return not scores or any(srsly.read_json(file)["thresholds"] for file in files)
 
 
 def main(

@@ -254,3 +254,10 @@ def test_folder_without_a_pipeline_is_refused(tmp_path):
 def test_pipeline_knows_whether_it_was_tuned(pipeline, files):
     assert is_tuned(pipeline)
     assert not is_tuned(files["model"])
+
+
+def test_a_pipeline_without_a_text_classifier_has_nothing_to_tune(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler")
+    nlp.to_disk(tmp_path)
+    assert is_tuned(tmp_path)
