@@ -212,8 +212,10 @@ def test_a_full_queue_sends_away_and_loses_nothing(slow):
     with app_of(slow, queue=2) as client, ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, client, "begun")
         assert slow.begun.wait(5)
-        others = [pool.submit(ask, client, text) for text in ("two", "three")]
-        wait_until(lambda: "waiting 2.0" in client.get("/metrics").text)
+        others = []
+        for number, text in enumerate(("two", "three"), start=1):  # one by one: their order counts
+            others.append(pool.submit(ask, client, text))
+            wait_until(lambda n=number: f"waiting {n}.0" in client.get("/metrics").text)
         answer = ask(client, "four")
         assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
         assert answer.json()["error"].startswith("2 requests wait, this is 1 more. Expected at mo")
