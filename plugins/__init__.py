@@ -6,6 +6,7 @@ import plugins.batch
 import plugins.blas
 import plugins.crf
 import plugins.decide
+import plugins.decoders
 import plugins.embed
 import plugins.entity_files
 import plugins.entity_scorers
@@ -13,11 +14,17 @@ import plugins.interleaved
 import plugins.lmao
 import plugins.lmfao
 import plugins.losses
+import plugins.markup
 import plugins.multitask
 import plugins.my_stream
 import plugins.ner_crf
 import plugins.ner_labels
+import plugins.pair_scorer
+import plugins.pairs
 import plugins.raw_text
+import plugins.schedules
+import plugins.seq2seq
+import plugins.seq2seq_models
 import plugins.shards
 import plugins.shims
 import plugins.standoff

@@ -19,11 +19,14 @@ from wasabi import msg
 from scripts.check_config import check_config, check_inputs
 from scripts.decide import decide
 from scripts.decide_entities import decide_entities
+from scripts.decide_pairs import decide_pairs
 from scripts.entity_corpus import FACTORIES
 from scripts.evaluate import evaluate
 from scripts.evaluate_entities import evaluate_entities
+from scripts.evaluate_pairs import evaluate_pairs
 from scripts.files import remove, replacing
 from scripts.gpu import use_gpu
+from scripts.pair_corpus import FACTORY
 from scripts.train import train
 
 OWN_PATHS = ("train", "dev", "labels")
@@ -31,6 +34,7 @@ OWN_PATHS = ("train", "dev", "labels")
 SCORES = {
     "textcat": {"macro-F1": ("macro_f1",), "micro-F1": ("micro_f1",)},
     "entities": {"F": ("exact", "micro", "f"), "token F": ("token", "micro", "f")},
+    "pairs": {"exact": ("text", "exact"), "token accuracy": ("text", "token_accuracy")},
 }
 
 
@@ -59,9 +63,11 @@ class Run:
 
     @property
     def task(self) -> str:
-        """Return what the config's pipeline is for: textcat, or entities."""
+        """Return what the config's pipeline is for: textcat, entities or pairs."""
         config = load_config(self.config)
         made = [config["components"][name].get("factory") for name in config["nlp"]["pipeline"]]
+        if FACTORY in made:
+            return "pairs"
         return "entities" if set(made) & set(FACTORIES) else "textcat"
 
 
@@ -179,7 +185,7 @@ def _work(
     for path in run.folder.iterdir():
         if path != trained:  # made from the model that was just replaced
             remove(path)
-    tune = decide if run.task == "textcat" else decide_entities
+    tune = {"textcat": decide, "entities": decide_entities, "pairs": decide_pairs}[run.task]
     tune(trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
     results = {}
     for split in splits:
@@ -189,7 +195,8 @@ def _work(
         if run.task == "textcat":
             result = evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
         else:
-            result = evaluate_entities(pipeline, corpus, raw, gpu_id=gpu_id)
+            score = evaluate_entities if run.task == "entities" else evaluate_pairs
+            result = score(pipeline, corpus, raw, gpu_id=gpu_id)
         results[split] = {**result, "experiment": facts}
         with replacing(run.metrics(split)) as temporary:
             temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")

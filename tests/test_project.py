@@ -130,7 +130,7 @@ def test_a_command_lists_everything_once_and_writes_none_of_its_inputs(name):
     assert not [path for path in outputs if covered(path, deps)]
 
 
-def test_no_two_commands_write_the_same_place_unless_one_is_for_entities():
+def test_no_two_commands_write_the_same_place_unless_they_are_for_other_tasks():
     outputs = [(name, path) for name in CACHED for path in COMMANDS[name]["outputs"]]
     clashes = [
         (one, other)
@@ -143,8 +143,8 @@ def test_no_two_commands_write_the_same_place_unless_one_is_for_entities():
 
 
 def alternatives(one: str, other: str) -> bool:
-    """Say whether the one is for entities what the other is for texts; no workflow has both."""
-    names = {one.replace("-entities", ""), other.replace("-entities", "")}
+    """Say whether the one is for a task what the other is for another; no workflow has both."""
+    names = {re.sub("-(entities|pairs)", "", name) for name in (one, other)}
     both = any({one, other} <= set(steps) for steps in PROJECT["workflows"].values())
     return len(names) == 1 and not both
 
