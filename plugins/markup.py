@@ -116,7 +116,7 @@ def _pieces(plain: str, cuts: set[int]) -> Iterator[tuple[int, str]]:
 def _is_single_blank(plain: str, start: int, piece: str) -> bool:
     """Return whether a piece is one blank between words, which `join` puts there by itself."""
     around = plain[max(0, start - 1) : start + 2].split(" ")
-    return piece == " " and len(around) == 2 and all(map(str.strip, around))
+    return piece == " " and all(map(str.strip, around))
 
 
 def _unglued(symbol: str) -> str:

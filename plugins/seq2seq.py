@@ -348,7 +348,7 @@ class Seq2Seq(TrainablePipe):
         """Return a doc whose words are the symbols of a doc's text, and the end."""
         symbols = [*self.markup.split(doc.text), END_SYMBOL]
         words = self.markup.words(symbols)
-        blanks = [not following.startswith(self.markup.glue) for following in symbols[1:]]
+        blanks = [word == symbol for word, symbol in zip(words[1:], symbols[1:], strict=True)]
         source = Doc(self.vocab, words=words, spaces=[*blanks, False])
         source.user_data["symbols"] = symbols
         return source

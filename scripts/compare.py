@@ -206,9 +206,9 @@ def row_of(
     """Return a row of a table: seeds, mean and deviation of scores, mean of costs."""
     row = {"seeds": str(len(results))}
     for name, path in columns.items():
-        row[name] = _spread([_value(result, path) for result in results])
+        row[name] = _spread([value_of(result, path) for result in results])
     for name, (path, unit, digits) in costs.items():
-        values = [_value(result, path) for result in results]
+        values = [value_of(result, path) for result in results]
         row[name] = "" if None in values else f"{statistics.mean(values) / unit:,.{digits}f}"
     return row
 
@@ -221,7 +221,8 @@ def _spread(values: list[float | None]) -> str:
     return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean
 
 
-def _value(result: dict[str, Any], path: tuple[str, ...]) -> float | None:
+def value_of(result: dict[str, Any], path: tuple[str, ...]) -> float | None:
+    """Return what metrics have at a path of keys, None if there is nothing."""
     found: Any = result
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None

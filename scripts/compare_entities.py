@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 from wasabi import msg
 
-from scripts.compare import SEED, Costs, Paths, as_markdown, row_of, verdict
+from scripts.compare import SEED, Costs, Paths, as_markdown, row_of, value_of, verdict
 from scripts.evaluate_entities import COUNTS, resample_f
 
 COLUMNS: Paths = {
@@ -59,9 +59,12 @@ def compare_entities(
     return {name: {c: row.get(c, "") for c in columns} for name, row in rows.items()}
 
 
-def read_groups(folder: Path, split: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs of each config, the one with the best F first.
+def read_groups(
+    folder: Path, split: str, best: tuple[str, ...] = COLUMNS["F"]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the runs of each config, the one with the best score first.
 
+    best: Where the score is in the metrics; files without it are of other tasks.
     RAISES ValueError: There are none, or they are of different docs.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -71,15 +74,16 @@ def read_groups(folder: Path, split: str) -> dict[str, list[dict[str, Any]]]:
         if stem.endswith(".test") != (split == "test"):
             continue
         run = srsly.read_json(path)
-        if "exact" not in run:
+        if value_of(run, best) is None:
             continue
         corpus = run["conditions"]["corpus_sha256"]
         if corpus != (first := first or corpus):
             raise ValueError(f"{path}: of corpus {corpus[:12]}. Expected {first[:12]}, as others.")
         groups.setdefault(SEED.sub("", stem.removesuffix(".test")), []).append(run)
     if not groups:
-        raise ValueError(f"{folder}: no {split} metrics of entities. Run scripts.experiment first.")
-    score = {n: numpy.mean([run["exact"]["micro"]["f"] for run in r]) for n, r in groups.items()}
+        said = ".".join(best)
+        raise ValueError(f"{folder}: no {split} metrics with {said}. Run scripts.experiment first.")
+    score = {n: numpy.mean([value_of(run, best) for run in r]) for n, r in groups.items()}
     return {name: groups[name] for name in sorted(groups, key=lambda n: -score[n])}
 
 

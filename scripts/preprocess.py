@@ -74,7 +74,7 @@ def preprocess(
         report = make_report(facts, labels)
         remove(scratch)
         files = {k: source / f for k, f in VIEWS.items() if (source / f).exists()}
-        views = {k: _read_view(file, labels) for k, file in files.items()}
+        views = {k: read_view(file, labels) for k, file in files.items()}
         for name, value in (("labels", labels), ("views", views), ("report", report)):
             (temporary / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n")
     return report
@@ -132,7 +132,7 @@ def _write_part(part: DocBin, target: Path, number: int) -> None:
     part.to_disk(target / f"{number:05d}.spacy")
 
 
-def _read_view(path: Path, labels: list[str]) -> dict[str, list[str]]:
+def read_view(path: Path, labels: list[str]) -> dict[str, list[str]]:
     try:
         view = json.loads(path.read_text(encoding="utf8"))
     except json.JSONDecodeError as error:

@@ -26,7 +26,7 @@ from scripts.entity_report import KEY
 from scripts.files import check_output, replacing
 from scripts.pair_facts import MARKUP, Facts, make_report, print_report
 from scripts.posts import LABEL_FILES
-from scripts.preprocess import VIEWS, _read_view
+from scripts.preprocess import VIEWS, read_view
 from scripts.workers import pipeline_of
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -123,7 +123,7 @@ def preprocess_pairs(
     files = {"labels": names, "report": report}
     if tags == "labels":
         groups = {view: source / name for view, name in VIEWS.items() if (source / name).exists()}
-        files["views"] = {view: _read_view(path, names) for view, path in groups.items()}
+        files["views"] = {view: read_view(path, names) for view, path in groups.items()}
     _write(output, bins, files)
     return report
 

@@ -46,7 +46,7 @@ def report(
     check_output(output, "report", [FACTS], [pipeline, corpus, metrics])
     found = _read_metrics(metrics, pipeline, corpus)
     facts = _facts(pipeline, corpus, found, gpu_id)
-    facts |= {"log": _read_log(log), "metrics_file": metrics.as_posix()}
+    facts |= {"log": read_log(log), "metrics_file": metrics.as_posix()}
     facts["config"] = (pipeline / "config.cfg").read_text(encoding="utf8")
     with replacing(output) as temporary:
         temporary.mkdir()
@@ -98,7 +98,7 @@ def _facts(pipeline: Path, corpus: Path, metrics: dict[str, Any], gpu_id: int) -
     }
 
 
-def _read_log(path: Path | None) -> list[dict[str, str]]:
+def read_log(path: Path | None) -> list[dict[str, str]]:
     if path is None or not path.exists():
         return []
     with path.open(encoding="utf8", newline="") as stream:

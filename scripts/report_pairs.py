@@ -20,7 +20,7 @@ from scripts.evaluate_entities import predict
 from scripts.files import check_output, hash_of, replacing
 from scripts.pair_corpus import pair_component, read_pairs, set_decoder
 from scripts.pair_triples import Triple, differences, pick, triples_of
-from scripts.report import FACTS, PAGE, _read_log
+from scripts.report import FACTS, PAGE, read_log
 from scripts.scores import load_pipeline
 
 TEMPLATE = "report_pairs.html.jinja"
@@ -54,7 +54,7 @@ def report_pairs(
     check_output(output, "report", [FACTS], [pipeline, corpus, metrics])
     found = _read_metrics(metrics, pipeline, corpus)
     facts = _facts(pipeline, corpus, found, gpu_id)
-    facts |= {"log": _read_log(log), "metrics_file": metrics.as_posix()}
+    facts |= {"log": read_log(log), "metrics_file": metrics.as_posix()}
     facts["config"] = (pipeline / "config.cfg").read_text(encoding="utf8")
     with replacing(output) as temporary:
         temporary.mkdir()

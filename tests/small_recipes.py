@@ -14,6 +14,7 @@ from spacy.util import registry
 from thinc.api import Config
 
 from benchmarks.parallel import joined_by_file
+from plugins.markup import Markup
 from scripts.train import train
 from scripts.train_worker import Worker
 from scripts.training_state import digest_of, weights_to_dict
@@ -241,6 +242,48 @@ def ner_crf_trf(entities, tmp_path_factory) -> tuple[Path, dict]:
 
 
 @pytest.fixture(scope="module")
+def pair_overrides(entities, tmp_path_factory) -> dict:
+    """Overrides of any config for pairs: the posts of `entities`, and the same marked up."""
+    folder, nlp, markup = tmp_path_factory.mktemp("pairs"), spacy.blank("en"), Markup()
+    nlp.add_pipe("seq2seq")  # registers doc._.seq2seq
+    docs = list(DocBin().from_disk(entities["paths.train"]).get_docs(nlp.vocab))
+    for doc in docs:
+        spans = [(span.start_char, span.end_char, span.label_) for span in doc.ents]
+        doc._.seq2seq = markup.write(doc.text, spans)
+    DocBin(docs=docs, store_user_data=True).to_disk(folder / "train.spacy")
+    paths = {f"paths.{split}": str(folder / "train.spacy") for split in ("train", "dev")}
+    network = "components.seq2seq.model"
+    return {
+        **entities,
+        **paths,
+        f"{network}.hidden_width": 8,
+        f"{network}.embed_width": 8,
+        "training.batcher.size": 60,
+    }
+
+
+@pytest.fixture(scope="module")
+def seq2seq(pair_overrides) -> tuple[Path, dict]:
+    tok2vec = "components.seq2seq.model.tok2vec"
+    small = {f"{tok2vec}.width": 8, f"{tok2vec}.rows": [200, 50, 50, 50, 50]}
+    return ROOT / "configs" / "seq2seq.cfg", {
+        **pair_overrides,
+        **small,
+        f"{tok2vec}.ngram_rows": 200,
+    }
+
+
+@pytest.fixture(scope="module")
+def seq2seq_rnn(pair_overrides) -> tuple[Path, dict]:
+    """What it is told falls with the steps."""
+    schedule = {"@schedules": "goemotions.teacher_forcing.v1", "end": 0.2, "steps": 10}
+    return ROOT / "configs" / "seq2seq_rnn.cfg", {
+        **pair_overrides,
+        "components.seq2seq.teacher_forcing": schedule,
+    }
+
+
+@pytest.fixture(scope="module")
 def crf_model(ner_crf, tmp_path_factory) -> Path:
     """An entity recogniser of a dozen steps, on disk; do not change it."""
     folder = tmp_path_factory.mktemp("crf") / "trained"
@@ -249,7 +292,7 @@ def crf_model(ner_crf, tmp_path_factory) -> Path:
 
 
 RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]
-RECIPES += ["sourced", "imdb", "ner", "ner_crf", "ner_crf_trf"]
+RECIPES += ["sourced", "imdb", "ner", "ner_crf", "ner_crf_trf", "seq2seq", "seq2seq_rnn"]
 
 
 def train_here(recipe: tuple[Path, dict], work: Path) -> Worker:

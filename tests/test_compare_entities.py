@@ -130,10 +130,10 @@ def test_each_data_set_has_its_own_reference_and_all_rows_the_same_columns(tmp_p
 
 
 def test_metrics_of_other_docs_no_metrics_and_an_unknown_reference_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no test metrics of entities\. Run scripts\.experiment"):
+    with pytest.raises(ValueError, match=r"no test metrics with exact\.micro\.f\. Run"):
         compare_entities([tmp_path])
     write_run(tmp_path, "ner", counts_with(10))
-    with pytest.raises(ValueError, match="no dev metrics of entities"):
+    with pytest.raises(ValueError, match="no dev metrics with exact"):
         compare_entities([tmp_path], "dev")
     with pytest.raises(ValueError, match=r"--reference nner\. Expected one of ner\."):
         compare_entities([tmp_path], reference="nner")
@@ -162,7 +162,7 @@ def test_the_command_prints_a_table_markdown_or_one_sentence(tmp_path, monkeypat
     assert "0.333" in line and "better" in line and "+0.308" in line
     for options, message in [
         (("tiny", "--split", "train"), "--split train. Expected dev or test."),
-        (("none",), "metrics/none: no test metrics of entities"),
+        (("none",), "metrics/none: no test metrics with exact.micro.f"),
         (("tiny", "--reference", "x"), "--reference x. Expected one of ner_crf, ner."),
     ]:
         code, said = run_main(*options)

@@ -16,6 +16,7 @@ import srsly
 
 from scripts.preprocess import preprocess
 from scripts.preprocess_entities import preprocess_entities
+from scripts.preprocess_pairs import preprocess_pairs
 from scripts.raw_text import raw_text
 from tests.conftest import ROOT
 from tests.test_assemble import make_source
@@ -83,6 +84,7 @@ def clone(tmp_path_factory) -> Path:
         srsly.write_jsonl(reviews / f"{split}.jsonl", rows)
     preprocess(reviews, corpus / "imdb")
     preprocess_entities(ROOT / "assets" / "sample-entities", corpus / "wnut17")
+    preprocess_pairs(ROOT / "assets" / "sample-pairs", corpus / "sample-pairs")
     save_tiny_transformer(folder / "assets" / "models" / "minilm")
     shutil.copytree(folder / "assets/models/minilm", folder / "roberta-base")
     make_source(steps=1).to_disk(folder / "assets" / "models" / "en_core_web_sm")

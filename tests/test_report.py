@@ -14,7 +14,7 @@ from scripts import report_figures as draw
 from scripts.bootstrap import resample_f1
 from scripts.calibration import fit_curves
 from scripts.evaluate import evaluate
-from scripts.report import _read_log, _render, report
+from scripts.report import _render, read_log, report
 from scripts.report_findings import (
     co_occurrence,
     label_issues,
@@ -203,8 +203,8 @@ def test_a_folder_that_is_no_report_is_not_replaced(files, tmp_path):
 def test_a_log_of_something_else_is_refused(tmp_path):
     (tmp_path / "log.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="Expected columns step, loss and score"):
-        _read_log(tmp_path / "log.csv")
-    assert _read_log(Path("nowhere.csv")) == []
+        read_log(tmp_path / "log.csv")
+    assert read_log(Path("nowhere.csv")) == []
 
 
 def test_a_label_with_dollars_is_drawn_as_it_is(tmp_path):
