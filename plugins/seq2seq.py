@@ -23,6 +23,7 @@ BEGIN, END, UNKNOWN, SPECIAL = 1, 2, 3, 4  # as the models number what is no sym
 END_SYMBOL = "<end>"  # after the symbols of a source; none of markup's is the same
 KEY = "entities"  # of doc.spans
 SAMPLE = 10  # examples from which the layers infer their widths
+GROUP = 128  # texts that are decoded together
 
 Tags = Literal["none", "entities", "labels"]
 Written = list[tuple[list[str], float]]  # symbols and score, best first
@@ -285,8 +286,11 @@ class Seq2Seq(TrainablePipe):
         sources = [self._source(doc) for doc in docs]
         real = [i for i, source in enumerate(sources) if len(source) > 1]
         written: list[Written] = [[([], 0.0)] for _ in docs]
-        if real:
-            for i, found in zip(real, self._decode([sources[i] for i in real]), strict=True):
+        # Texts of like length together: all of a group take as many steps as the longest one.
+        real.sort(key=lambda i: len(sources[i]))
+        for start in range(0, len(real), GROUP):
+            group = real[start : start + GROUP]
+            for i, found in zip(group, self._decode([sources[i] for i in group]), strict=True):
                 written[i] = found
         return written
 

@@ -248,6 +248,7 @@ class Attention(Network):
         self.backward_encoder = nn.GRU(1, hidden_width, batch_first=True)
         self.bridge = nn.Linear(2 * hidden_width, hidden_width)
         self.narrow = nn.Linear(2 * hidden_width, hidden_width, bias=False)
+        self.norm = nn.LayerNorm(hidden_width)
         self.cell = nn.GRUCell(embed_width + hidden_width, hidden_width)
         self.query = nn.Linear(hidden_width, hidden_width)
         self.shift = nn.Linear(hidden_width, 2 * SHIFTS + 1)
@@ -274,7 +275,7 @@ class Attention(Network):
         back, _ = self.backward_encoder(_at(X, mirrored))
         both = torch.cat([ahead, _at(back, mirrored)], dim=2)
         ends = torch.cat([_at(ahead, last), _at(back, last)], dim=2)[:, 0]
-        memory = self.narrow(both)
+        memory = self.norm(self.narrow(both))
         return {
             "hidden": torch.tanh(self.bridge(ends)),
             "context": torch.zeros_like(memory[:, 0]),
@@ -299,7 +300,8 @@ class Attention(Network):
 
     def _look(self, X: Tensor, state: State) -> State:
         hidden = self.cell(torch.cat([X, state["context"]], dim=1), state["hidden"])
-        scores = torch.bmm(state["memory"], self.query(hidden).unsqueeze(2))[:, :, 0]
+        query = self.query(hidden) / hidden.shape[1] ** 0.5
+        scores = torch.bmm(state["memory"], query.unsqueeze(2))[:, :, 0]
         near = F.pad(state["weights"], (SHIFTS, SHIFTS)).unfold(1, 2 * SHIFTS + 1, 1)
         scores = scores + torch.bmm(near, self.shift(hidden).unsqueeze(2))[:, :, 0]
         weights = scores.masked_fill(state["is_pad"], -torch.inf).softmax(dim=1)

@@ -8,9 +8,11 @@ import numpy
 import pytest
 import spacy
 import srsly
+import torch
 from spacy.tokens import DocBin
 
 from benchmarks import entities as entities_module
+from benchmarks import pairs as pairs_module
 from benchmarks.baseline import baseline
 from benchmarks.conditions import conditions
 from benchmarks.finetune import time_plain, time_project
@@ -21,7 +23,10 @@ from benchmarks.pretraining import ARMS, time_epoch
 from benchmarks.scale import as_table
 from benchmarks.serve import compare, service, soak
 from benchmarks.training import arms_of, time_steps
+from plugins.decoders import decode_greedy
+from plugins.seq2seq import Seq2Seq
 from tests.conftest import ROOT, ROWS
+from tests.test_evaluate_pairs import save_corpus, save_pair_model
 from tests.tiny_transformer import save_tiny_transformer
 
 pytest_plugins = ["tests.small_recipes"]
@@ -155,6 +160,67 @@ def test_ratios_of_recognisers_are_medians_over_turns_of_crf_to_spacys(tmp_path,
         "update_seconds": {"ratio": 1.5, "turns": [1.5, 4.0, 1.25], "bar": 1.5},
         "docs_per_second": {"ratio": 2.333, "turns": [2.333] * 3, "bar": 0.5},
     }
+
+
+@pytest.fixture
+def writer(tmp_path, monkeypatch) -> Path:
+    """A pipeline for pairs in a folder with a corpus of three."""
+    monkeypatch.chdir(tmp_path)
+    Path("corpus/tiny").mkdir(parents=True)
+    pipeline = save_pair_model(Path("pipeline"))
+    save_corpus(Path("corpus/tiny/dev.spacy"))
+    return pipeline
+
+
+def test_text_to_text_is_timed_in_batches_alone_and_with_a_beam(writer, monkeypatch, capsys):
+    seen, predict = [], Seq2Seq.predict
+
+    def noting(self, docs):
+        decoder = "greedy" if self.decoder is decode_greedy else self.decoder.keywords["width"]
+        seen.append((decoder, len(docs)))
+        return predict(self, docs)
+
+    monkeypatch.setattr(Seq2Seq, "predict", noting)
+    monkeypatch.setattr(pairs_module, "WARM_UP", 2)
+    threads = torch.get_num_threads()
+    pairs_module.main(writer, "tiny", None, 0, 2)
+    turn = [("greedy", 2), ("greedy", 3), *[("greedy", 1)] * (2 + 3), (4, 2), (4, 3)]
+    assert seen == turn * 2
+    written = srsly.read_json("metrics/tiny/benchmark_pairs.json")
+    assert list(written["results"]) == ["greedy", "greedy, one at a time", "beam of 4"]
+    for found in written["results"].values():
+        assert len(found["turns"]) == 2 and min(found["turns"]) > 0
+        assert found["sentences_per_second"] == pytest.approx(sum(found["turns"]) / 2)
+    assert (written["sentences"], written["symbols"], written["repeats"]) == (3, 9, 2)
+    assert written["threads"] == written["conditions"]["hardware"]["cores"]
+    assert (written["pipeline"], written["corpus"]) == ("pipeline", "corpus/tiny/dev.spacy")
+    assert written["conditions"]["command"].startswith("python -m benchmarks.pairs")
+    assert "≥ 500" in capsys.readouterr().out
+    torch.set_num_threads(threads)
+
+
+def test_greedy_in_batches_has_to_reach_the_bar_by_the_median(writer, monkeypatch):
+    monkeypatch.setattr(pairs_module, "WARM_UP", 0)
+    for rates, reached in (([900.0, 501.0, 400.0], True), ([900.0, 499.0, 498.0], False)):
+        given = iter(rates)
+
+        def timed(nlp, texts, batched, given=given):
+            is_greedy = nlp.get_pipe("seq2seq").decoder is decode_greedy
+            return next(given) if texts and batched and is_greedy else 7.0
+
+        monkeypatch.setattr(pairs_module, "_sentences_per_second", timed)
+        found = pairs_module.pairs(writer, Path("corpus/tiny/dev.spacy"), 2, 3)
+        assert found["results"]["greedy"]["turns"] == rates
+        assert found["results"]["beam of 4"]["sentences_per_second"] == 7
+        assert found["bar"] == {"greedy": 500, "reached": reached}
+        assert found["sentences"] == 2
+
+
+def test_text_to_text_that_cannot_be_timed_is_named(writer):
+    with pytest.raises(ValueError, match="nowhere: no pipeline here"):
+        pairs_module.pairs(Path("nowhere"), Path("corpus/tiny/dev.spacy"), 0, 1)
+    with pytest.raises(ValueError, match=r"gone\.spacy: no such corpus"):
+        pairs_module.pairs(writer, Path("gone.spacy"), 0, 1)
 
 
 @pytest.mark.slow

@@ -66,6 +66,8 @@ def test_without_an_average_the_steepest_rate_is_exact():
     losses = [*[5] * 10, 4, 2, 1.5, 1, 1.2, 2, 3, 9]
     found = suggest(rates, losses, 20)
     assert found["steepest"] == rates[10] and found["minimum"] == rates[13]
+    falls_later = [*losses[:14], 6, 6, 1.2]
+    assert suggest(rates, falls_later, 20) == found
 
 
 def test_noise_does_not_move_the_suggestion_far():

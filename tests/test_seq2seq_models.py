@@ -131,7 +131,7 @@ def test_each_weight_of_a_model_and_its_tok2vec_gets_the_gradient_of_the_loss(ki
     shares = numpy.random.default_rng(0).normal(size=Y.shape).astype("f")
     assert backprop(shares) == []
     slots = slots_of(model)
-    assert len(slots) == {"rnn": 20, "plain": 24, "copying": 26}[kind]
+    assert len(slots) == len([*network_of(model).parameters()]) + (kind != "rnn")
     for name, (weight, gradient) in slots.items():
         length = numpy.linalg.norm(gradient)
         assert length > 1e-4, name
@@ -214,7 +214,7 @@ def test_the_encoder_of_padded_texts_is_a_bidirectional_one_of_packed_texts():
     torch.testing.assert_close(state["hidden"], hidden)
     real = ~state["is_pad"]
     assert real.sum(dim=1).tolist() == lengths.tolist() == [5, 2, 7]
-    torch.testing.assert_close(state["memory"][real], network.narrow(Y)[real])
+    torch.testing.assert_close(state["memory"][real], network.norm(network.narrow(Y))[real])
 
 
 def test_attention_is_steered_by_where_it_looked_before():
@@ -395,13 +395,16 @@ def test_initialize_starts_anew_and_the_same_seed_gives_the_same_weights(kind):
     first = {name: weight.clone() for name, weight in network_of(model).state_dict().items()}
     again = network_of(build(kind)).state_dict()
     assert all(torch.equal(again[name], weight) for name, weight in first.items())
+    for weight in network_of(model).parameters():
+        weight.data += 0.5  # as if it had learned
+    learned = {name: weight + 0.5 for name, weight in first.items()}
     model.attrs["target_symbols"] = [*SYMBOLS, "more"]
     model.initialize(X=inputs_of(*PAIRS))
     after = network_of(model).state_dict()
     assert after["bias"].tolist() == [0.0] * (SIZE + 1)
     moved = [name for name, w in first.items() if w.shape == after[name].shape]
     assert len(moved) == len(first) - 2
-    assert not any(torch.equal(first[name], after[name]) for name in moved)
+    assert not any((learned[name] == after[name]).any() for name in moved)
     assert 0.07 < after["embedding.weight"].std() < 0.13
 
 
