@@ -91,9 +91,9 @@ def differences(
     }
 
 
-def as_markdown(rows: dict[str, dict[str, str]]) -> str:
-    """Return the table as Markdown."""
-    header = ["config", *next(iter(rows.values()))]
+def as_markdown(rows: dict[str, dict[str, str]], what: str = "config") -> str:
+    """Return the table as Markdown; the first column is headed by what its rows are."""
+    header = [what, *next(iter(rows.values()))]
     lines = [header, ["---"] * len(header)]
     lines += [[name, *row.values()] for name, row in rows.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

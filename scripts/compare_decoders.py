@@ -171,7 +171,7 @@ def main(
         msg.fail("Cannot compare", str(error), exits=1)
     rows = table_of(result)
     if markdown:
-        print(as_markdown(rows).replace("config", "decoder", 1))
+        print(as_markdown(rows, "decoder"))
         return
     header = ("decoder", *next(iter(rows.values())))
     table = [(name, *row.values()) for name, row in rows.items()]

@@ -10,7 +10,9 @@ import srsly
 
 from benchmarks.scale import as_table, speeds
 from scripts.compare import as_markdown, compare, differences
+from scripts.compare_decoders import table_of
 from scripts.compare_entities import compare_entities
+from scripts.compare_pairs import compare_pairs
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -64,6 +66,17 @@ def test_the_table_of_entities_is_what_the_metrics_say():
     rows = compare_entities([ROOT / "metrics" / name for name in names], reference="ner-vectors")
     assert {row["seeds"] for row in rows.values()} == {"3"} and len(rows) == 9
     assert as_markdown(rows) in page
+
+
+def test_the_tables_of_text_to_text_are_what_the_metrics_say():
+    page = (ROOT / "docs" / "seq2seq.md").read_text(encoding="utf8")
+    folders = [ROOT / "metrics" / name for name in ("seq2seq_markup-plain", "seq2seq_markup")]
+    assert as_markdown(compare_pairs(folders)) in page
+    entities = compare_entities(folders[1:], reference="ner_crf")
+    assert len(entities) == 3
+    assert as_markdown(entities) in page
+    decoders = json.loads((folders[1] / "decoders.json").read_text())
+    assert as_markdown(table_of(decoders), "decoder") in page
 
 
 def test_the_costs_are_what_the_benchmarks_measured():
