@@ -62,8 +62,8 @@ TOK2VEC = {
 ATTENTION = {
     "@architectures": "goemotions.Seq2SeqAttention.v1",
     "tok2vec": TOK2VEC,
-    "hidden_width": 24,
-    "embed_width": 16,
+    "hidden_width": 32,
+    "embed_width": 24,
     "dropout": 0.0,
 }
 RATES = ("embed_dropout", "encoder_dropout", "decoder_dropout", "output_dropout")
@@ -103,7 +103,7 @@ def train(nlp: Language, rows: dict[str, str | None] = ROWS, steps: int = 0) -> 
     """Initialize a pipeline and train it for some steps."""
     examples = examples_of(nlp, rows)
     sgd = nlp.initialize(lambda: examples)
-    sgd.learn_rate = 0.02
+    sgd.learn_rate = 0.01
     for _ in range(steps):
         nlp.update(examples, sgd=sgd)
     return nlp
@@ -321,7 +321,7 @@ def test_an_update_lowers_the_loss_by_the_square_of_its_gradient(model):
 def test_smoothing_shares_the_probability_out_to_the_whole_vocabulary():
     rows = {"Ada ran": "yes", "Bo sat": "no"}
     model = RNN | {"hidden_width": 8, "embed_width": 8}
-    sure, smooth = (train(blank(model, 1, label_smoothing=s), rows, 60) for s in (0.0, 0.3))
+    sure, smooth = (train(blank(model, 1, label_smoothing=s), rows, 120) for s in (0.0, 0.3))
     scores = [[doc._.seq2seq_best[0]["score"] for doc in nlp.pipe(rows)] for nlp in (sure, smooth)]
     assert min(scores[0]) > -0.05 and max(scores[1]) < -0.2
     assert written_by(smooth, list(rows)) == list(rows.values())
@@ -585,8 +585,8 @@ def test_it_works_between_other_components():
     for example in examples:
         example.reference.cats = {"place": float("PLACE" in example.reference._.seq2seq)}
     sgd = nlp.initialize(lambda: examples)
-    sgd.learn_rate = 0.02
-    for _ in range(60):
+    sgd.learn_rate = 0.01
+    for _ in range(80):
         losses = nlp.update(examples, sgd=sgd)
     assert losses.keys() == {"seq2seq", "textcat_multilabel"}
     assert written_by(nlp, TEXTS) == TARGETS
