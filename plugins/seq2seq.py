@@ -208,7 +208,8 @@ class Seq2Seq(TrainablePipe):
     ) -> None:
         """Count the symbols of all examples and give the model its vocabularies.
 
-        labels: That tags may have; those of the data when None. They are in the vocabulary.
+        labels: That tags may have; those of the data when None. They are in the vocabulary. Where
+            tags are to mean nothing, none are kept.
         min_freq: Symbols that occur less often are unknown.
         max_symbols: Keep so many of the most frequent of each side.
         RAISES ValueError: A number is out of range, an example without a target, no symbols at all,

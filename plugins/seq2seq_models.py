@@ -166,7 +166,7 @@ class Network(nn.Module):
             steps.append(part)
             if at + 1 < given.shape[1]:
                 with torch.no_grad():
-                    own = self.log_probs(part, state, extra).argmax(dim=1)
+                    own = _writable(self.log_probs(part, state, extra)).argmax(dim=1)
                 told = torch.rand(len(own), device=own.device) < forcing
                 symbols = torch.where(told, given[:, at + 1], own)
         return [torch.stack(tensors, dim=1) for tensors in zip(*steps, strict=True)]
@@ -177,9 +177,7 @@ class Network(nn.Module):
         symbols ([rows]): What was written last. PAD, BEGIN and UNKNOWN are never written.
         """
         part, state = self.advance(self.embed(symbols), state)
-        scores = self.log_probs(part, state, extra)
-        scores[:, [PAD, BEGIN, UNKNOWN]] = -torch.inf
-        return scores, state
+        return _writable(self.log_probs(part, state, extra)), state
 
 
 class RNN(Network):
@@ -538,6 +536,13 @@ def _pack(X: Tensor, lengths: Tensor) -> PackedSequence:
 def _at(X: Tensor, places: Tensor) -> Tensor:
     """Return the vectors [docs, n, width] that X [docs, tokens, width] has at places [docs, n]."""
     return X.gather(1, places.unsqueeze(2).expand(-1, -1, X.shape[2]))
+
+
+def _writable(scores: Tensor) -> Tensor:
+    """Return log probabilities [rows, symbols] without those of what is no symbol."""
+    return scores.index_fill(
+        1, torch.tensor([PAD, BEGIN, UNKNOWN], device=scores.device), -torch.inf
+    )
 
 
 def _fresh(rows: int, width: int, device: torch.device) -> nn.Embedding:

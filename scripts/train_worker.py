@@ -276,6 +276,7 @@ class Worker:
             "weights": weights_to_dict(self.parameters),
             "optimizer": optimizer_to_dict(self.optimizer, self.parameters),
             "scalers": scalers_to_list(scalers_of(self.parameters)),
+            "cfg": {name: getattr(component, "cfg", {}) for name, component in self.trained},
         }
         with replacing(self.work / STATE) as temporary:
             srsly.write_msgpack(temporary, state)
@@ -305,6 +306,8 @@ class Worker:
             mask.pool = numpy.array(pool)
         self.nlp.meta["performance"] = state["performance"]
         self.own_random = state["random"][self.rank][1]
+        for name, component in self.trained:  # e.g. how far a schedule of its own has come
+            getattr(component, "cfg", {}).update(state["cfg"][name])
         return state
 
 
