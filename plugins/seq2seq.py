@@ -389,7 +389,7 @@ class Seq2Seq(TrainablePipe):
     def _set_entities(self, doc: Doc, symbols: list[str]) -> None:
         """Mark in a doc what tags mark in the output; where the texts differ, in what is alike."""
         text, spans = self.markup.spans_of(symbols)
-        if text != doc.text:
+        if spans and text != doc.text:
             spans = _moved(spans, text, doc.text)
         found = [
             span

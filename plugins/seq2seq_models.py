@@ -321,8 +321,9 @@ class Attention(Network):
         if self.gate is None:
             return F.pad(scores.log_softmax(dim=1), (0, extra), value=-torch.inf)
         written = torch.sigmoid(parts[2])
-        scores = F.pad(scores.softmax(dim=1) * written, (0, extra))
-        return scores.scatter_add(1, state["copies"], parts[1] * (1 - written)).log()
+        mixed = scores.new_zeros(len(scores), self.size + extra)
+        torch.mul(scores.softmax(dim=1), written, out=mixed[:, : self.size])
+        return mixed.scatter_add_(1, state["copies"], parts[1] * (1 - written)).log_()
 
     def log_likelihood(
         self, parts: list[Tensor], gold: Tensor, copies: Tensor, smooth: bool
@@ -539,10 +540,9 @@ def _at(X: Tensor, places: Tensor) -> Tensor:
 
 
 def _writable(scores: Tensor) -> Tensor:
-    """Return log probabilities [rows, symbols] without those of what is no symbol."""
-    return scores.index_fill(
-        1, torch.tensor([PAD, BEGIN, UNKNOWN], device=scores.device), -torch.inf
-    )
+    """Take the probability from what is no symbol, in place; return the scores."""
+    scores[:, [PAD, BEGIN, UNKNOWN]] = -torch.inf
+    return scores
 
 
 def _fresh(rows: int, width: int, device: torch.device) -> nn.Embedding:
