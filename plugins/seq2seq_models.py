@@ -321,9 +321,8 @@ class Attention(Network):
         if self.gate is None:
             return F.pad(scores.log_softmax(dim=1), (0, extra), value=-torch.inf)
         written = torch.sigmoid(parts[2])
-        mixed = scores.new_zeros(len(scores), self.size + extra)
-        torch.mul(scores.softmax(dim=1), written, out=mixed[:, : self.size])
-        return mixed.scatter_add_(1, state["copies"], parts[1] * (1 - written)).log_()
+        scores = F.pad(scores.softmax(dim=1) * written, (0, extra))
+        return scores.scatter_add(1, state["copies"], parts[1] * (1 - written)).log()
 
     def log_likelihood(
         self, parts: list[Tensor], gold: Tensor, copies: Tensor, smooth: bool
