@@ -99,8 +99,6 @@ class Network(nn.Module):
     lacks, each by its place among them.
     """
 
-    has_attention = False
-
     def __init__(self, embed_width: int):
         super().__init__()
         self.embedding = nn.Embedding(SPECIAL, embed_width)
@@ -237,8 +235,6 @@ class RNN(Network):
 
 class Attention(Network):
     """Read the source in both directions; look at all of it, and near the last look, to write."""
-
-    has_attention = True
 
     def __init__(self, hidden_width: int, embed_width: int, dropout: float, copying: bool):
         super().__init__(embed_width)

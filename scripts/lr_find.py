@@ -16,10 +16,9 @@ from spacy.cli._util import parse_config_overrides
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
 from spacy.training import Example
-from spacy.training.initialize import init_nlp
 from spacy.training.loop import subdivide_batch
 from spacy.util import load_config, registry, resolve_dot_names
-from thinc.api import Config, constant, fix_random_seed, set_gpu_allocator
+from thinc.api import constant, fix_random_seed, set_gpu_allocator
 from tqdm import tqdm
 from wasabi import msg
 
@@ -31,7 +30,7 @@ from scripts.gpu import use_gpu
 from scripts.report_figures import BLUE, GREY, ORANGE, STYLE, new_figure, save
 from scripts.stream_batches import shuffle_of, stream_batches
 from scripts.train import with_dashes
-from scripts.train_loop import update
+from scripts.train_loop import initialized, update
 
 LEARN_RATE = "training.optimizer.learn_rate"
 ROUNDING = 1e-9  # of a mean of equal losses
@@ -69,7 +68,7 @@ def lr_find(
         check_config(path, overrides)
         check_inputs(path, overrides)
         loaded = load_config(path, overrides=overrides, interpolate=False)
-        nlp = _initialized(loaded, gpu_id)
+        nlp = initialized(loaded, gpu_id)
         rates = numpy.geomspace(lowest, highest, steps).tolist()
         losses, why = scan(nlp, rates, gpu_id)
     training = nlp.config.interpolate()["training"]
@@ -113,15 +112,6 @@ def _write(result: dict[str, Any], output: Path) -> None:
         folder.mkdir()
         save(draw(result), folder / "lr_find.png")
         (folder / "lr_find.json").write_text(text, encoding="utf8")
-
-
-def _initialized(config: Config, gpu_id: int) -> Language:
-    try:
-        return init_nlp(config, use_gpu=gpu_id)
-    except AssertionError as error:  # which is spaCy's for no examples
-        raise ValueError(
-            f"The training corpus is empty, or its docs are. Expected examples. {error}"
-        ) from error
 
 
 def scan(nlp: Language, rates: Sequence[float], gpu_id: int = -1) -> tuple[list[float], str]:

@@ -54,7 +54,7 @@ def report(
             name: draw.save(figure, temporary / f"{name}.png")
             for name, figure in _figures(facts).items()
         }
-        page = _render(facts, svgs)
+        page = render(TEMPLATE, facts, svgs)
         (temporary / PAGE).write_text(page, encoding="utf8")
         srsly.write_json(temporary / FACTS, {"metrics": found["conditions"]})
     return facts
@@ -124,7 +124,12 @@ def _figures(facts: dict[str, Any]) -> dict[str, Figure]:
     return figures
 
 
-def _render(facts: dict[str, Any], svgs: dict[str, str]) -> str:
+def render(template: str, facts: dict[str, Any], svgs: dict[str, str]) -> str:
+    """Return a page.
+
+    template: Name of a file beside this one.
+    svgs: Pictures by name.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -132,7 +137,7 @@ def _render(facts: dict[str, Any], svgs: dict[str, str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(**facts, svgs=svgs)
+    return environment.get_template(template).render(**facts, svgs=svgs)
 
 
 def main(

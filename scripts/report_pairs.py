@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import matplotlib
 import srsly
 import typer
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from spacy.language import Language
@@ -20,7 +19,7 @@ from scripts.evaluate_entities import predict
 from scripts.files import check_output, hash_of, replacing
 from scripts.pair_corpus import pair_component, read_pairs, set_decoder
 from scripts.pair_triples import Triple, differences, pick, triples_of
-from scripts.report import FACTS, PAGE, read_log
+from scripts.report import FACTS, PAGE, read_log, render
 from scripts.scores import load_pipeline
 
 TEMPLATE = "report_pairs.html.jinja"
@@ -62,7 +61,7 @@ def report_pairs(
             name: draw.save(figure, temporary / f"{name}.png")
             for name, figure in _figures(facts).items()
         }
-        (temporary / PAGE).write_text(_render(facts, svgs), encoding="utf8")
+        (temporary / PAGE).write_text(render(TEMPLATE, facts, svgs), encoding="utf8")
         srsly.write_json(temporary / FACTS, {"metrics": found["conditions"]})
     return facts
 
@@ -172,17 +171,6 @@ def attention_map(source: list[str], output: list[str], weights: NDArray) -> Fig
         axes.xaxis.tick_top()
         figure.colorbar(image, ax=axes, shrink=0.7, label="weight")
         return figure
-
-
-def _render(facts: dict[str, Any], svgs: dict[str, str]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(**facts, svgs=svgs)
 
 
 def main(

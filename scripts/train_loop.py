@@ -77,11 +77,15 @@ def train_loop(
             loaded = load_config(path, overrides=overrides, interpolate=False)
             if batcher:
                 loaded["training"]["batcher"] = batcher  # so that it is saved with the model
-            run(_initialized(loaded, gpu_id), folder, shuffle, gpu_id)
+            run(initialized(loaded, gpu_id), folder, shuffle, gpu_id)
     return facts
 
 
-def _initialized(config: Config, gpu_id: int) -> Language:
+def initialized(config: Config, gpu_id: int) -> Language:
+    """Return the pipeline of a config, ready to train.
+
+    RAISES ValueError: The training corpus is empty.
+    """
     try:
         return init_nlp(config, use_gpu=gpu_id)
     except AssertionError as error:  # which is spaCy's for no examples

@@ -14,7 +14,7 @@ from scripts import report_figures as draw
 from scripts.bootstrap import resample_f1
 from scripts.calibration import fit_curves
 from scripts.evaluate import evaluate
-from scripts.report import _render, read_log, report
+from scripts.report import TEMPLATE, read_log, render, report
 from scripts.report_findings import (
     co_occurrence,
     label_issues,
@@ -171,7 +171,7 @@ def test_a_browser_searches_the_errors_and_loads_nothing_else(made, width):
 def test_texts_are_shown_as_they_are_and_never_run(made, tmp_path):
     row = {"text": "<script>alert(1)</script>", "true": [], "missed": [], "added": [], "loss": 1.0}
     facts = made["facts"] | {"errors": [row]}
-    page = _render(facts, {})
+    page = render(TEMPLATE, facts, {})
     assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
 
 

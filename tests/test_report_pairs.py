@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from scripts import report_figures as draw
 from scripts.evaluate_pairs import evaluate_pairs
-from scripts.report_pairs import _render, _short_docs, attention_map, main, report_pairs
+from scripts.report import render
+from scripts.report_pairs import TEMPLATE, _short_docs, attention_map, main, report_pairs
 from tests.browser import BROWSER, opened
 from tests.test_evaluate_pairs import (
     BEAM,
@@ -85,7 +86,7 @@ def test_texts_are_shown_as_they_are_and_never_run(made):
     assert "<script" not in made["page"]
     facts = made["facts"] | {"misses": {"<i>": {"words": 1, "missing": 1, "first": ["<b>"]}}}
     facts |= {"maps": [], "excuse": "<u>", "metrics_file": "<s>", "config": "<q>"}
-    page = _render(facts, {})
+    page = render(TEMPLATE, facts, {})
     assert "1 of 1 symbols of the &lt;i&gt; have no word vector to start from: &lt;b&gt;" in page
     assert "Nothing to show. &lt;u&gt;" in page
     assert not re.findall("<[iusq]>", page)
@@ -155,7 +156,7 @@ def test_labels_and_words_without_a_vector_are_on_the_page(made):
     kept = {key: value for key, value in made["facts"]["metrics"].items() if key != "exact"}
     missed = {"words": 1234, "missing": 40, "first": ["zzz", "qqq"]}
     facts = made["facts"] | {"metrics": kept | {"labels": labels}, "misses": {"target": missed}}
-    page = _render(facts, {})
+    page = render(TEMPLATE, facts, {})
     assert "<b>0.200</b>macro-F1 of the labels" in page and "F of the entities" not in page
     assert page.index("<td>fear</td>") < page.index("<td>joy</td><td>0.500</td><td>0.250</td>")
     assert "40 of 1,234 symbols of the target have no word vector to start from: zzz qqq …" in page
