@@ -4,9 +4,11 @@ import plugins.adamw
 import plugins.attention
 import plugins.batch
 import plugins.blas
+import plugins.checkpoints
 import plugins.crf
 import plugins.decide
 import plugins.decoders
+import plugins.early_stopping
 import plugins.embed
 import plugins.entity_files
 import plugins.entity_scorers
@@ -21,7 +23,10 @@ import plugins.ner_crf
 import plugins.ner_labels
 import plugins.pair_scorer
 import plugins.pairs
+import plugins.part
+import plugins.profiler
 import plugins.raw_text
+import plugins.resume
 import plugins.schedules
 import plugins.seq2seq
 import plugins.seq2seq_models
@@ -29,10 +34,14 @@ import plugins.shards
 import plugins.shims
 import plugins.standoff
 import plugins.stream
+import plugins.tagged_words
 import plugins.text_cnn
 import plugins.textcat
+import plugins.token_classifier
+import plugins.token_scorer
 import plugins.tokenizer
 import plugins.torch_lstm
 import plugins.tracking
 import plugins.transformer
-import plugins.vocabulary  # noqa: F401
+import plugins.vocabulary
+import plugins.words  # noqa: F401

@@ -8,6 +8,7 @@ COMMIT = "2adf640a14f11025ae5a9d0ec493b78530d276d3"
 BASE_URL = f"{GITHUB}/google-research/google-research/{COMMIT}"
 WNUT17 = f"{GITHUB}/leondz/emerging_entities_17/e52a2d2a71ac1a051ca2d532eef28653c5c02603"
 EXPLOSION = f"{GITHUB}/explosion/projects/504e1e428238a08fb038c04af04ea4b3b34756af/tutorials"
+PARSCIT = f"{GITHUB}/knmnyn/ParsCit/120a7583012ab5a6e11e73d89a98c65b649dd6e7"
 ANATEM = "https://github.com/openbiocorpora/anatem"
 ANATEM_COMMIT = "a0209b9d37fb9eb8a2c986f63a5352bd66bc3f2e"
 
@@ -157,6 +158,27 @@ ASSETS = {
             "4127a4f8df8095fe39651d43d66a00cdd7c4e6682638d30ee4e77f3ad6daf284",
             1_263_952,
             500,
+        ),
+    ),
+    # ParsCit, Councill et al. 2008, LREC: references with their fields, LGPL-3.0.
+    "cora": (
+        Asset(
+            f"{PARSCIT}/crfpp/taggeddata/cora.tagged.txt",
+            "491e0eed43aed3239b3bb986a98ea5712e29de1bc604cfbc0f2b243b2e444e9f",
+            133_831,
+            500,
+        ),
+        Asset(
+            f"{PARSCIT}/crfpp/taggeddata/flux-cim-cs.tagged.txt",
+            "1e0aefb04341964e15e194fae01bdaff8e32bde574555dd3d6f41e0f16e53429",
+            92_896,
+            300,
+        ),
+        Asset(
+            f"{PARSCIT}/doc/citeseerx.tagged.txt",
+            "ed1e753ea946dd1a9345994b2e8fdc2683925b230157e60e4099dfe4d0143f8b",
+            54_817,
+            199,
         ),
     ),
 }

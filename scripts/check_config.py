@@ -3,9 +3,9 @@
 import configparser
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,16 +51,29 @@ def check_config(path: Path, overrides: dict[str, Any] | None = None) -> None:
     """
     try:
         config = load_config(path, overrides=overrides or {}, interpolate=False)
+    except (ValueError, configparser.Error) as error:  # spaCy's own are ValueErrors
+        raise ValueError(f"{path}: {str(error).strip()}") from error
+    check_loaded(config, str(path), path.read_text(encoding="utf8"))
+
+
+def check_loaded(config: Config, path: str, text: str) -> None:
+    """Check a config that is in memory; without its interpolation.
+
+    path: What errors call it.
+    text: All in which there may be ${references}.
+    RAISES ValueError: As check_config does.
+    """
+    try:
         own = _without_sourced(config)
         filled = load_model_from_config(own, auto_fill=True, validate=True).config
         final = filled.interpolate()
         registry.resolve(final["training"], schema=ConfigSchemaTraining, validate=True)
-    except (ValueError, configparser.Error) as error:  # spaCy's own are ValueErrors
+    except (ValueError, configparser.Error) as error:
         raise ValueError(f"{path}: {str(error).strip()}") from error
     known = [".".join(keys) for keys, _ in walk_dict(filled)]
     known += [f"components.{name}.{key}" for name in _sourced(config) for key in SOURCED_KEYS]
     written = [".".join(keys) for keys, _ in walk_dict(config)]
-    unread = _unreferenced(config, path.read_text(encoding="utf8"))
+    unread = _unreferenced(config, text)
     problems = [_describe(key, known) for key in written if key not in known or key in unread]
     if problems:
         raise ValueError("\n".join(f"{path}: {problem}" for problem in problems))
@@ -166,11 +179,11 @@ def _check_labels(corpus: Path, labels: Path) -> None:
     if not files or labels.suffix != ".json":
         return
     wanted = set(srsly.read_json(labels))
-    found, entities = _labels_of(DocBin().from_disk(files[0]).get_docs(Vocab()))
-    if entities and not found:
-        if unknown := sorted(entities - wanted):
-            has = f"{corpus} has entities {unknown[0]!r}, {labels} has not"
-            raise ValueError(f"{has}. Run preprocess_entities again.")
+    found, marked = _labels_of(DocBin().from_disk(files[0]).get_docs(Vocab()))
+    if marked and not found:
+        if unknown := sorted(marked - wanted):
+            has = f"{corpus} has label {unknown[0]!r}, {labels} has not"
+            raise ValueError(f"{has}. Run preprocess again.")
         return
     differ = sorted(found ^ wanted)
     if differ:
@@ -179,14 +192,19 @@ def _check_labels(corpus: Path, labels: Path) -> None:
 
 
 def _labels_of(docs: Iterator[Doc]) -> tuple[set[str], set[str]]:
-    """Return the labels of the first doc that has some, and those of entities up to there."""
+    """Return the labels of the first doc that has some, and those of its parts up to there.
+
+    Parts are entities; words with tags, if there are no entities.
+    """
     entities: set[str] = set()
+    tags: set[str] = set()
     for doc in docs:
         if doc.cats:
-            return set(doc.cats), entities
+            return set(doc.cats), entities or tags
         for span in chain(doc.ents, *doc.spans.values()):
             entities.add(span.label_)
-    return set(), entities
+        tags.update(token.tag_ for token in doc)
+    return set(), entities or tags - {""}
 
 
 def _folder_of(source: str, path: Path) -> Path:
@@ -225,7 +243,20 @@ def _unreferenced(config: Config, text: str) -> set[str]:
 def _describe(key: str, known: list[str]) -> str:
     near = get_close_matches(key, [name for name in known if name != key], n=1, cutoff=0.7)
     hint = f" Did you mean {near[0]}?" if near else ""
-    return f"nothing reads {key}.{hint}"
+    section, beside = key, set[str]()
+    while section and not beside:
+        section = section.rpartition(".")[0]
+        inside = [name for name in known if name.startswith(f"{section}." if section else "")]
+        beside = {
+            ".".join(name.split(".")[: section.count(".") + 1 + bool(section)]) for name in inside
+        }
+    expected = ", ".join(nearest_first(key, beside - {key}))
+    return f"nothing reads {key}.{hint} Expected one of {expected}."
+
+
+def nearest_first(word: str, names: Iterable[str]) -> list[str]:
+    """Return names, those that are spelt most like a word before others."""
+    return sorted(sorted(names), key=lambda name: -SequenceMatcher(None, word, name).ratio())
 
 
 def main(

@@ -20,13 +20,16 @@ from scripts.check_config import check_config, check_inputs
 from scripts.decide import decide
 from scripts.decide_entities import decide_entities
 from scripts.decide_pairs import decide_pairs
+from scripts.decide_tokens import decide_tokens
 from scripts.entity_corpus import FACTORIES
 from scripts.evaluate import evaluate
 from scripts.evaluate_entities import evaluate_entities
 from scripts.evaluate_pairs import evaluate_pairs
+from scripts.evaluate_tokens import evaluate_tokens
 from scripts.files import remove, replacing
 from scripts.gpu import use_gpu
-from scripts.pair_corpus import FACTORY
+from scripts.pair_corpus import FACTORY as PAIRS
+from scripts.token_corpus import FACTORY as TOKENS
 from scripts.train import train
 
 OWN_PATHS = ("train", "dev", "labels")
@@ -34,8 +37,16 @@ OWN_PATHS = ("train", "dev", "labels")
 SCORES = {
     "textcat": {"macro-F1": ("macro_f1",), "micro-F1": ("micro_f1",)},
     "entities": {"F": ("exact", "micro", "f"), "token F": ("token", "micro", "f")},
+    "tokens": {"micro-F1": ("micro_f1",), "macro-F1": ("macro_f1",)},
     "pairs": {"exact": ("text", "exact"), "token accuracy": ("text", "token_accuracy")},
 }
+TUNE = {
+    "textcat": decide,
+    "entities": decide_entities,
+    "tokens": decide_tokens,
+    "pairs": decide_pairs,
+}
+SCORE = {"entities": evaluate_entities, "tokens": evaluate_tokens, "pairs": evaluate_pairs}
 
 
 @dataclass
@@ -63,12 +74,11 @@ class Run:
 
     @property
     def task(self) -> str:
-        """Return what the config's pipeline is for: textcat, entities or pairs."""
+        """Return what the config's pipeline is for, one of the keys of SCORES."""
         config = load_config(self.config)
         made = [config["components"][name].get("factory") for name in config["nlp"]["pipeline"]]
-        if FACTORY in made:
-            return "pairs"
-        return "entities" if set(made) & set(FACTORIES) else "textcat"
+        tasks = dict.fromkeys(FACTORIES, "entities") | {TOKENS: "tokens", PAIRS: "pairs"}
+        return next((tasks[factory] for factory in made if factory in tasks), "textcat")
 
 
 def experiment(
@@ -185,8 +195,7 @@ def _work(
     for path in run.folder.iterdir():
         if path != trained:  # made from the model that was just replaced
             remove(path)
-    tune = {"textcat": decide, "entities": decide_entities, "pairs": decide_pairs}[run.task]
-    tune(trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
+    TUNE[run.task](trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
     results = {}
     for split in splits:
         # Evaluated beside the pipeline first: metrics/ never holds a file without its facts.
@@ -195,8 +204,7 @@ def _work(
         if run.task == "textcat":
             result = evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
         else:
-            score = evaluate_entities if run.task == "entities" else evaluate_pairs
-            result = score(pipeline, corpus, raw, gpu_id=gpu_id)
+            result = SCORE[run.task](pipeline, corpus, raw, gpu_id=gpu_id)
         results[split] = {**result, "experiment": facts}
         with replacing(run.metrics(split)) as temporary:
             temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
