@@ -58,7 +58,7 @@ class Splitting:
         if min(self.dev, self.test) < 0 or self.dev + self.test >= 1:
             found = f"dev share {self.dev}, test share {self.test}"
             raise ValueError(f"{found}. Expected 0 or more, less than 1 in all.")
-        if self.folds in (1, 2) or not 0 <= self.fold < max(self.folds, 1):
+        if self.folds < 0 or self.folds in (1, 2) or not 0 <= self.fold < max(self.folds, 1):
             found = f"folds {self.folds}, fold {self.fold}"
             raise ValueError(f"{found}. Expected no folds, or 3 or more and one of them from 0.")
 
@@ -101,7 +101,7 @@ def create_tagged_words_reader(
     ignored: Label of words that teach nothing, as do those outside all elements.
     limit (texts): Read so many; 0 reads all.
     RETURNS: A function of nlp that yields an Example per text, token.tag_ in the reference.
-    RAISES ValueError: A number is out of range, or a file as in read_tagged.
+    RAISES ValueError: A number is out of range, a split has no text, or a file as in read_tagged.
     """
     if limit < 0:
         raise ValueError(f"limit {limit}. Expected 0 or more.")
@@ -110,8 +110,11 @@ def create_tagged_words_reader(
     def read(nlp: Language) -> Iterator[Example]:
         found = read_tagged(Path(path), ignored=ignored)
         chosen = (one for one in found if split in (None, splitting.split_of(one)))
+        one = None
         for one in islice(chosen, limit or None):
             yield Example(nlp.make_doc(one.text), make_reference(nlp, one))
+        if one is None:
+            raise ValueError(f"{path}: no texts for {split}. Expected at least one.")
 
     return read
 
@@ -162,8 +165,7 @@ def read_tagged(
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
-        opened = gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
-        with opened as file:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf8")
     except UnicodeDecodeError as error:
@@ -212,4 +214,6 @@ def _parse_json(line: str, where: str) -> tuple[list[str], list[str]]:
     for word in words:
         if not word or len(word.split()) != 1 or word != word.strip():
             raise ValueError(f"{where}: token {word!r}. Expected one without white space.")
+        if any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise ValueError(f"{where}: token {word!a}, half a surrogate pair. Expected text.")
     return words, tags

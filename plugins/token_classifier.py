@@ -134,7 +134,7 @@ class TokenClassifier(TrainablePipe):
         """
         if label in self.labels:
             return 0
-        if self.model.get_ref("output_layer").has_dim("nO"):
+        if self.model.get_ref("output_layer").has_param("W"):
             raise ValueError(
                 f"{self.name} has the labels {', '.join(self.labels)}, not {label!r}. "
                 "Expected new ones before initialize()."

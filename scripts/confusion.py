@@ -19,8 +19,10 @@ def confusion(metrics: list[Path], output: Path) -> NDArray[numpy.int64]:
     metrics: JSONs of scripts.evaluate_tokens with the same labels.
     output: A .png; replaced.
     RETURNS ([labels, labels]): How many words with a label (row) got each label.
-    RAISES ValueError: A file has no confusions, or other labels than the first.
+    RAISES ValueError: A file has no confusions, or other labels than the first; another ending.
     """
+    if output.suffix != ".png":
+        raise ValueError(f"{output}: a picture. Expected a name that ends in .png.")
     tables = [_read(path) for path in metrics]
     labels = list(tables[0])
     for path, table in zip(metrics, tables, strict=True):
@@ -34,11 +36,13 @@ def confusion(metrics: list[Path], output: Path) -> NDArray[numpy.int64]:
 
 def _read(path: Path) -> dict[str, dict[str, int]]:
     try:
-        found: Any = json.loads(path.read_text(encoding="utf8"))
-        return {true: dict(row) for true, row in found["confusion"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        expected = "Expected a JSON of scripts.evaluate_tokens"
-        raise ValueError(f"{path}: no confusions. {expected}.") from error
+        found: Any = json.loads(path.read_text(encoding="utf8"))["confusion"]
+        table = {true: {said: int(found[true][said]) for said in found} for true in found}
+    except (LookupError, TypeError, ValueError):
+        table = {}
+    if not table:
+        raise ValueError(f"{path}: no confusions. Expected a JSON of scripts.evaluate_tokens.")
+    return table
 
 
 def _draw(counts: NDArray[numpy.int64], labels: list[str], output: Path) -> None:
@@ -47,21 +51,22 @@ def _draw(counts: NDArray[numpy.int64], labels: list[str], output: Path) -> None
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
     shares = counts / numpy.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="cividis_r", vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in zip(*numpy.nonzero(counts), strict=True):
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, counts[row, column], ha="center", va="center", color=color, size=8)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="said", ylabel="true")
-    figure.colorbar(image, label="share of the true label's words", shrink=0.8)
+    figure.colorbar(image, label="share of the words with the true label", shrink=0.8)
     with replacing(output) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
 def main(
     metrics: Annotated[
-        list[Path], typer.Argument(help="JSONs of scripts.evaluate_tokens", exists=True)
+        list[Path],
+        typer.Argument(help="JSONs of scripts.evaluate_tokens", exists=True, dir_okay=False),
     ],
     output: Annotated[Path, typer.Option(help="Picture to write, .png", dir_okay=False)],
 ) -> None:

@@ -1,6 +1,7 @@
 """Score the labels of words: over all, by label, of whole texts, and what is taken for what."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,8 +96,7 @@ def field_f1(examples: list[Example]) -> float:
 def fields_of(tags: list[str]) -> set[tuple[int, int, str]]:
     """Return the stretches of words with the same tag: first, behind the last, tag."""
     starts = [n for n, tag in enumerate(tags) if n == 0 or tag != tags[n - 1]]
-    ends = [*starts[1:], len(tags)]
-    return {(a, b, tags[a]) for a, b in zip(starts, ends, strict=True) if tags[a]}
+    return {(a, b, tags[a]) for a, b in pairwise([*starts, len(tags)]) if tags[a]}
 
 
 def confusion_of(found: list[Pairs], labels: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from spacy.tokens import DocBin
-from spacy.util import get_lang_class
 from wasabi import msg
 
 from plugins.tagged_words import (
@@ -22,6 +21,7 @@ from plugins.tagged_words import (
     read_tagged,
 )
 from scripts.files import check_output, replacing
+from scripts.lang import blank
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
@@ -50,21 +50,21 @@ def preprocess_tokens(
     skip: Elements that are read as if they were not there.
     ignored: Label of words that teach nothing.
     RETURNS: The report.
-    RAISES ValueError: A missing or malformed file, a splitting of what has splits already, or no
-        texts for train or dev; names file, line, found, expected.
+    RAISES ValueError: A missing or malformed file, a splitting of what has splits already, no texts
+        for train or dev, or an unknown language; names file, line, found, expected.
     """
     check_output(output, "corpus", [f"{split}.spacy" for split in SPLITS], [source])
     read = partial(read_tagged, ignored=ignored, skip=skip)
     splitting, parts = _find(source, file, splitting, more)
     found = _read(parts, splitting, read)
-    left_out = _add(found, [source / name for name in more], splitting or Splitting(), read)
     if lacking := [split for split in ("train", "dev") if not found.get(split)]:
         raise ValueError(f"{source}: no texts for {lacking[0]}. Expected some for train and dev.")
+    left_out = _add(found, [source / name for name in more], splitting or Splitting(), read)
     labels = sorted({tag for one in chain(*found.values()) for tag in one.tags if tag})
     if not labels:
         raise ValueError(f"{source}: no word has a tag. Expected some.")
     report = make_report(found, labels) | {"left_out": left_out}
-    nlp = get_lang_class(lang)()
+    nlp = blank(lang)
     with replacing(output) as temporary:
         temporary.mkdir()
         for split, texts in found.items():

@@ -1,4 +1,4 @@
-"""Show a batch of a config as the trainer gets it: texts, targets, labels, entities."""
+"""Show a batch of a config as the trainer gets it: texts, targets, labels, entities, tags."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -93,7 +93,7 @@ def describe(example: Example) -> dict[str, Any]:
 
     RETURNS: text and tokens; if there is one, target, and symbols of source and target; cats, all
         labels with their values; ents, pairs of text and label, or None if they are not known;
-        spans, such pairs by group.
+        spans, such pairs by group; tags, such pairs of the words that have one, if there are some.
     """
     gold = example.reference
     found = {
@@ -103,6 +103,8 @@ def describe(example: Example) -> dict[str, Any]:
         "ents": [_pair(span) for span in gold.ents] if gold.has_annotation("ENT_IOB") else None,
         "spans": {key: [_pair(span) for span in group] for key, group in gold.spans.items()},
     }
+    if tags := [(token.text, token.tag_) for token in gold if token.tag_]:
+        found["tags"] = tags
     target = gold.user_data.get(TARGET)
     if target is None:
         return found
@@ -141,6 +143,8 @@ def _lines(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "entities", _listed(row["ents"])
     for key, spans in row["spans"].items():
         yield f"spans {key}", _listed(spans)
+    if "tags" in row:
+        yield "tags", _listed(row["tags"])
 
 
 def _listed(pairs: list[tuple[str, str]]) -> str:

@@ -21,6 +21,7 @@ from scripts.on_ray import connected
 from scripts.train import with_dashes
 from scripts.train_on_ray import DONE, ERROR, LOG, RAY, fit, following
 from scripts.train_worker import STATE
+from scripts.training_folder import write_facts
 
 FACTS = "facts.json"
 
@@ -67,9 +68,7 @@ def train_parallel(
         with connected(address, workers, resources, workers), following(work / LOG):
             fit(config, work, overrides, workers, cores, gpu_id)
         facts["seconds"] = round(before + time.perf_counter() - start, 1)
-        text = json.dumps(facts, indent=2) + "\n"
-        for folder in (work, work / "model-best", work / "model-last"):
-            (folder / "training.json").write_text(text, encoding="utf8")
+        write_facts(work, facts)
         with replacing(output) as temporary:
             work.rename(temporary)
         for name in (STATE, LOG, DONE, RAY, FACTS):

@@ -108,6 +108,9 @@ class Worker:
                     self._save(info, is_best)
                 if self.rank == 0:
                     log_step(info if is_best is not None else None)
+                if self.exchange and is_best is not None:
+                    # A logger can end the training by this list; all workers must know.
+                    info["checkpoints"][:] = gather(info["checkpoints"])[0]
         finally:
             if self.rank == 0:
                 finalize()

@@ -22,7 +22,8 @@ def training_folder(
     After an error or Ctrl-C what was scored until then is in <output>.unfinished.
 
     config: What is trained.
-    output: Folder for model-best, model-last and whatever else the block writes.
+    output: Folder for model-best, model-last and whatever else the block writes; each pipeline
+        in it gets a training.json too.
     conditions: Facts to note: overrides and the like.
     RETURNS: Facts are filled when the block ends: seconds, config, its hash and the conditions.
     """
@@ -39,8 +40,14 @@ def training_folder(
         facts["config"] = config.as_posix()
         facts["config_file_sha256"] = hash_of(config)
         facts |= conditions
-        for part in (folder, folder / "model-best", folder / "model-last"):
-            (part / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+        write_facts(folder, facts)
+
+
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Write training.json into the folder of a training and into each pipeline there."""
+    pipelines = [*folder.glob("*/meta.json"), *folder.glob("*/*/meta.json")]
+    for part in (folder, *(file.parent for file in pipelines)):
+        (part / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf8")
 
 
 def _keep_unfinished(temporary: Path, output: Path) -> None:

@@ -25,10 +25,11 @@ def noting(config: Path, overrides: dict[str, Any], path: Path) -> Iterator[None
     own = load_config(config, overrides=overrides, interpolate=False)
     name = DEFAULT_CONFIG.merge(own)["training"]["logger"]["@loggers"]
     original = registry.get("loggers", name)
+    noted: set[int] = set()  # steps; one logger may be part of another of the same name
 
     @functools.wraps(original)  # with its arguments, which the config sets
     def create(*args: Any, **settings: Any) -> Callable:
-        return _Noting(original(*args, **settings), path).setup
+        return _Noting(original(*args, **settings), path, noted).setup
 
     find = registry.loggers.get_entry_point
 
@@ -46,8 +47,8 @@ def noting(config: Path, overrides: dict[str, Any], path: Path) -> Iterator[None
 class _Noting:
     """A logger of spaCy's that writes a CSV and hands everything on to another logger."""
 
-    def __init__(self, setup: Callable, path: Path) -> None:
-        self.setup_other, self.path = setup, path
+    def __init__(self, setup: Callable, path: Path, noted: set[int]) -> None:
+        self.setup_other, self.path, self.noted = setup, path, noted
         self.scores: list[str] = []
 
     def setup(self, nlp: Language, stdout: IO = sys.stdout, stderr: IO = sys.stderr) -> tuple:
@@ -59,7 +60,8 @@ class _Noting:
 
     def log(self, info: dict[str, Any] | None) -> None:
         """Write a row if there was an evaluation."""
-        if info is not None:
+        if info is not None and info["step"] not in self.noted:
+            self.noted.add(info["step"])
             row = {"epoch": info["epoch"], "step": info["step"], "score": info["score"]}
             row["loss"] = float(sum(info["losses"].values()))
             row |= {name: info["other_scores"].get(name) for name in self.scores}

@@ -318,7 +318,7 @@ def test_the_command_line_names_all_data_sets(tmp_path):
     command = [sys.executable, "-m", "scripts.assets", "ner_drug"]
     done = subprocess.run(command, cwd=link(tmp_path), capture_output=True, text=True)
     assert done.returncode == 1
-    expected = "goemotions, imdb, wnut17, ner_drugs, ner_fashion_brands, anatem."
+    expected = "goemotions, imdb, wnut17, ner_drugs, ner_fashion_brands, cora, anatem."
     assert f"Data set 'ner_drug'. Expected one of: {expected}" in done.stdout
     assert not (tmp_path / "project/assets").exists()
 

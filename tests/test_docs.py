@@ -12,7 +12,7 @@ from benchmarks.scale import as_table, speeds
 from scripts.compare import as_markdown, compare, differences
 from scripts.compare_decoders import table_of
 from scripts.compare_entities import compare_entities
-from scripts.compare_pairs import compare_pairs
+from scripts.compare_runs import compare_runs
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -29,9 +29,9 @@ def test_commands_and_links_of_a_page_exist(page):
     text = page.read_text(encoding="utf8")
     for folder, module in re.findall(r"\b(scripts|benchmarks)\.(\w+)", text):
         assert (ROOT / folder / f"{module}.py").exists(), module
-    for name in re.findall(r"spacy project run ([\w-]+)", text):
+    for name in re.findall(r"spacy project run (?!my_)([\w-]+)", text):  # my_: the reader's own
         assert name in COMMANDS, name
-    for config in re.findall(r"\bconfigs/(?!my_)(\w+)\.cfg", text):  # my_: the reader's own
+    for config in re.findall(r"\bconfigs/(?!my_)(\w+)\.cfg", text):
         assert (ROOT / "configs" / f"{config}.cfg").exists(), config
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (page.parent / link).exists(), link
@@ -71,12 +71,19 @@ def test_the_table_of_entities_is_what_the_metrics_say():
 def test_the_tables_of_text_to_text_are_what_the_metrics_say():
     page = (ROOT / "docs" / "seq2seq.md").read_text(encoding="utf8")
     folders = [ROOT / "metrics" / name for name in ("seq2seq_markup-plain", "seq2seq_markup")]
-    assert as_markdown(compare_pairs(folders)) in page
+    assert as_markdown(compare_runs(folders)) in page
     entities = compare_entities(folders[1:], reference="ner_crf")
     assert len(entities) == 3
     assert as_markdown(entities) in page
     decoders = json.loads((folders[1] / "decoders.json").read_text())
     assert as_markdown(table_of(decoders), "decoder") in page
+
+
+def test_the_table_of_references_is_what_the_metrics_say():
+    page = (ROOT / "docs" / "references.md").read_text(encoding="utf8")
+    rows = compare_runs([ROOT / "metrics" / "cora"], task="tokens")
+    assert [row["seeds"] for row in rows.values()] == ["3", "3"]
+    assert as_markdown(rows) in page
 
 
 def test_the_costs_are_what_the_benchmarks_measured():

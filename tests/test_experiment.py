@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from scripts import experiment as module
 from scripts.evaluate import evaluate
 from scripts.evaluate_entities import evaluate_entities
+from scripts.evaluate_tokens import evaluate_tokens
 from scripts.experiment import describe, experiment, run_name
 from scripts.preprocess import preprocess
 from tests.conftest import ROOT
@@ -58,6 +59,12 @@ def fake_evaluate_entities(model, corpus, output, *, gpu_id=-1):
     return result
 
 
+def fake_evaluate_tokens(model, corpus, output, *, gpu_id=-1):
+    result = {"micro_f1": 0.9321, "macro_f1": 0.81, "corpus": corpus.as_posix()}
+    write(output, json.dumps(result))
+    return result
+
+
 def fake_check(config, overrides):
     if "training.dropuot" in overrides:
         raise ValueError("training.dropuot: no such key")
@@ -77,17 +84,19 @@ def project(tmp_path, monkeypatch):
     git("config", "user.name", "Someone")
     write(tmp_path / "configs" / "cnn.cfg", config_of("textcat_multilabel"))
     write(tmp_path / "configs" / "ner_crf.cfg", config_of("ner_crf"))
+    write(tmp_path / "configs" / "references.cfg", config_of("tok2vec", "token_classifier"))
     write(tmp_path / ".gitignore", "corpus/\ntraining/\n")
     git("add", ".")
     git("commit", "-q", "-m", "start")
     for name in ("train.spacy", "dev.spacy", "test.spacy", "labels.json", "views.json"):
         write(tmp_path / "corpus" / "tiny" / name)
+    monkeypatch.setitem(module.TUNE, "textcat", fake_decide)
+    for task, fake in {"entities": fake_evaluate_entities, "tokens": fake_evaluate_tokens}.items():
+        monkeypatch.setitem(module.TUNE, task, fake_decide)
+        monkeypatch.setitem(module.SCORE, task, fake)
     for name, fake in [
         ("train", fake_train),
-        ("decide", fake_decide),
         ("evaluate", fake_evaluate),
-        ("decide_entities", fake_decide),
-        ("evaluate_entities", fake_evaluate_entities),
         ("check_config", fake_check),
         ("check_inputs", fake_inputs),
     ]:
@@ -133,7 +142,7 @@ def test_run_writes_pipeline_and_metrics_with_the_facts(project):
 
 
 def test_a_config_for_entities_is_tuned_and_scored_as_such(project, monkeypatch):
-    monkeypatch.setattr(module, "decide", None)
+    monkeypatch.setitem(module.TUNE, "textcat", None)
     monkeypatch.setattr(module, "evaluate", None)
     (project / "corpus" / "tiny" / "views.json").unlink()  # which is the classifier's
     result = experiment("ner_crf", data="tiny", test=True, overrides={"system.seed": 1})
@@ -150,14 +159,34 @@ def test_a_config_for_entities_is_tuned_and_scored_as_such(project, monkeypatch)
         assert written["experiment"]["overrides"] == {"system.seed": 1}
 
 
+def test_a_config_for_words_is_tuned_and_scored_as_such(project, monkeypatch):
+    monkeypatch.setitem(module.TUNE, "textcat", None)
+    monkeypatch.setattr(module, "evaluate", None)
+    (project / "corpus" / "tiny" / "views.json").unlink()  # which is the classifier's
+    result = experiment("references", data="tiny", test=True)
+    assert result["said"] == "micro-F1 0.932, macro-F1 0.810"
+    assert result["scores"] == {"micro-F1": 0.9321, "macro-F1": 0.81}
+    folder = project / "training" / "tiny" / "references"
+    assert sorted(path.name for path in folder.iterdir()) == ["pipeline", "trained"]
+    for split, end in (("dev", ""), ("test", ".test")):
+        metrics = project / "metrics" / "tiny" / f"references{end}.json"
+        written = json.loads(metrics.read_text())
+        assert (written["corpus"], written["micro_f1"]) == (f"corpus/tiny/{split}.spacy", 0.9321)
+        assert written["experiment"]["run"] == "references"
+
+
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 
 
-def test_there_are_configs_of_both_tasks():
-    found = {path.stem for path in CONFIGS if module.Run(path, "x", "x").task == "entities"}
-    assert {"ner", "ner_crf", "ner_crf_trf"} <= found
-    # Which take a recogniser from elsewhere and train none.
-    assert not found & {"cnn", "bert", "sourced", "assemble", "imdb"}
+def test_there_are_configs_of_each_task():
+    tasks = {path.stem: module.Run(path, "x", "x").task for path in CONFIGS}
+    assert set(tasks.values()) == set(module.SCORES) == set(module.TUNE)
+    assert set(module.SCORE) == set(module.SCORES) - {"textcat"}
+    assert {tasks[name] for name in ("ner", "ner_crf", "ner_crf_trf")} == {"entities"}
+    assert {tasks[name] for name in ("references", "references_trf")} == {"tokens"}
+    assert {tasks[name] for name in ("seq2seq", "seq2seq_rnn")} == {"pairs"}
+    # Some of which take a recogniser from elsewhere and train none.
+    assert {tasks[name] for name in ("cnn", "bert", "sourced", "assemble", "imdb")} == {"textcat"}
 
 
 def test_printed_command_commits_exactly_the_experiment(project):
@@ -252,7 +281,11 @@ def test_existing_metrics_are_refused_until_forced(project, monkeypatch, committ
 @pytest.mark.parametrize(
     ("config", "settings", "found"),
     [
-        ("bert", {}, r"configs/bert\.cfg: no such config\. Expected one of cnn, ner_crf\."),
+        (
+            "bert",
+            {},
+            r"configs/bert\.cfg: no such config\. Expected one of cnn, ner_crf, references\.",
+        ),
         ("cnn", {"data": "none"}, r"corpus/none/train\.spacy: no such file"),
         ("cnn", {"data": "../x"}, r"Name '\.\./x'"),
         ("cnn", {"name": "a/b"}, "Name 'a/b'"),
@@ -391,12 +424,9 @@ def test_a_real_run_leaves_a_pipeline_whose_scores_are_those_written(tmp_path, m
     assert set(spacy.load(run.folder / "pipeline")("thanks")._.emotions) <= set(again["per_label"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ner", "ner_crf"])
-def test_a_real_run_of_entities_leaves_the_pipeline_of_its_scores(
-    name, tmp_path, monkeypatch, request
-):
-    config, overrides = request.getfixturevalue(name)
+def run_recipe(recipe, tmp_path, monkeypatch) -> dict:
+    """Run an experiment for real, on a corpus whose splits are all the same."""
+    config, overrides = recipe
     corpus = tmp_path / "corpus" / "tiny"
     corpus.mkdir(parents=True)
     for split in ("train", "dev", "test"):
@@ -406,7 +436,15 @@ def test_a_real_run_of_entities_leaves_the_pipeline_of_its_scores(
     shutil.copy(config, tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     overrides = {key: value for key, value in overrides.items() if not key.startswith("paths.")}
-    result = experiment(name, data="tiny", name="real", test=True, overrides=overrides)
+    return experiment(config.stem, data="tiny", name="real", test=True, overrides=overrides)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ner", "ner_crf"])
+def test_a_real_run_of_entities_leaves_the_pipeline_of_its_scores(
+    name, tmp_path, monkeypatch, request
+):
+    result = run_recipe(request.getfixturevalue(name), tmp_path, monkeypatch)
     written = json.loads(result["run"].metrics("test").read_text())
     pipeline = result["run"].folder / "pipeline"
     again = evaluate_entities(pipeline, Path("corpus/tiny/test.spacy"), tmp_path / "a.json")
@@ -415,3 +453,22 @@ def test_a_real_run_of_entities_leaves_the_pipeline_of_its_scores(
     assert result["scores"]["F"] == pytest.approx(again["exact"]["micro"]["f"])
     tuned = written["conditions"]["decision"]["recall_bias"]
     assert tuned is None if name == "ner" else tuned != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["references", "references_trf"])
+def test_a_real_run_of_words_leaves_the_pipeline_of_its_scores(
+    name, tmp_path, monkeypatch, request
+):
+    result = run_recipe(request.getfixturevalue(name), tmp_path, monkeypatch)
+    written = json.loads(result["run"].metrics("test").read_text())
+    pipeline = result["run"].folder / "pipeline"
+    again = evaluate_tokens(pipeline, Path("corpus/tiny/test.spacy"), tmp_path / "a.json")
+    for key in ("documents", "confusion", "per_label", "field_f1"):
+        assert again[key] == written[key], key
+    labels = ["what", "when", "where", "who"]
+    assert list(written["per_label"]) == list(written["confusion"]) == labels
+    assert result["scores"]["micro-F1"] == again["micro_f1"] > 0.3
+    cost = written["conditions"]["decision"]["switch_cost"]
+    assert spacy.load(pipeline).get_pipe("token_classifier").switch_cost == cost
+    assert written["experiment"]["run"] == "real"

@@ -254,7 +254,5 @@ def test_labels_of_entities_are_checked_before_training(tmp_path):
     Path(files["labels.json"]).write_text('["LOC", "MORE", "PER"]')
     check_inputs(config, given)
     Path(files["labels.json"]).write_text('["LOC"]')
-    with pytest.raises(
-        ValueError, match=r"train\.spacy has entities 'PER', .*labels\.json has not"
-    ):
+    with pytest.raises(ValueError, match=r"train\.spacy has label 'PER', .*labels\.json has not"):
         check_inputs(config, given)

@@ -23,6 +23,12 @@ CACHED = [name for name, command in COMMANDS.items() if command.get("outputs")]
 DECLARED = [name for name, command in COMMANDS.items() if command.get("deps")]
 # Read by commands, and in no folder.
 SINGLE = {"pyproject.toml"}
+# With those that scripts.new_task has made.
+TASKS = ["entities", "pairs", "tokens"] + [
+    name.removeprefix("preprocess-")
+    for name, command in COMMANDS.items()
+    if "scripts.convert " in command["script"][0]
+]
 ALWAYS = ["check-vars", "clean", "imdb", "models", "search", "serve", "visualize"]
 FOLDERS = "assets|corpus|configs|training|metrics|plugins|scripts"
 PLUGINS = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("*.py"))
@@ -144,7 +150,7 @@ def test_no_two_commands_write_the_same_place_unless_they_are_for_other_tasks():
 
 def alternatives(one: str, other: str) -> bool:
     """Say whether the one is for a task what the other is for another; no workflow has both."""
-    names = {re.sub("-(entities|pairs)", "", name) for name in (one, other)}
+    names = {re.sub(f"-({'|'.join(TASKS)})(?=-|$)", "", name) for name in (one, other)}
     both = any({one, other} <= set(steps) for steps in PROJECT["workflows"].values())
     return len(names) == 1 and not both
 

@@ -17,8 +17,10 @@ import srsly
 from scripts.preprocess import preprocess
 from scripts.preprocess_entities import preprocess_entities
 from scripts.preprocess_pairs import preprocess_pairs
+from scripts.preprocess_tokens import preprocess_tokens
 from scripts.raw_text import raw_text
 from tests.conftest import ROOT
+from tests.made_tasks import made_tasks
 from tests.test_assemble import make_source
 from tests.tiny_transformer import save_tiny_transformer
 
@@ -85,6 +87,9 @@ def clone(tmp_path_factory) -> Path:
     preprocess(reviews, corpus / "imdb")
     preprocess_entities(ROOT / "assets" / "sample-entities", corpus / "wnut17")
     preprocess_pairs(ROOT / "assets" / "sample-pairs", corpus / "sample-pairs")
+    preprocess_tokens(ROOT / "assets" / "sample-references", corpus / "cora")
+    for task in made_tasks():
+        task.convert(folder)
     save_tiny_transformer(folder / "assets" / "models" / "minilm")
     shutil.copytree(folder / "assets/models/minilm", folder / "roberta-base")
     make_source(steps=1).to_disk(folder / "assets" / "models" / "en_core_web_sm")

@@ -13,7 +13,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import plugins.pairs  # registers the reader
-from scripts.show_batch import main, show_batch
+from scripts.show_batch import main, print_batch, show_batch
 from tests.conftest import ROOT
 from tests.small_recipes import RECIPES
 
@@ -163,6 +163,21 @@ def test_entities_are_shown_as_ents_and_as_spans(ner_crf, tmp_path):
     assert row["spans"] == {"entities": [("Ada Kent", ""), ("Kent", "")]}
 
 
+def test_tags_are_shown_of_the_words_that_have_one(references, capsys):
+    config, overrides = references
+    rows = show_batch(config, split="dev", rows=40, overrides=overrides)["rows"]
+    row = next(row for row in rows if row["text"] == "[7] in Oslo,")
+    assert row["tags"] == [("in", "where"), ("Oslo,", "where")]
+    assert row["ents"] is None and not row["cats"]
+    shown = {"split": "dev", "epoch": 1, "number": 1, "docs": 1, "tokens": [3], "rows": [row]}
+    print_batch(shown)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "1  [7] in Oslo,",
+        "   tokens: 3: [7] | in | Oslo,",
+        "   tags: where in; where Oslo,",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "dev"])
 @pytest.mark.parametrize("name", RECIPES)
@@ -172,7 +187,7 @@ def test_every_config_that_trains_has_a_batch_to_show(name, split, request):
     assert 1 <= shown["docs"] == len(shown["tokens"]) and len(shown["rows"]) == min(
         8, shown["docs"]
     )
-    known = [bool(row["cats"]) or row["ents"] is not None for row in shown["rows"]]
+    known = [bool(row["cats"]) or row["ents"] is not None or "tags" in row for row in shown["rows"]]
     assert any(known) if name == "multitask" else all(known)
 
 

@@ -76,3 +76,17 @@ def test_a_logger_that_another_package_brings_is_exchanged_too(nlp, tmp_path):
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
     assert "0.50" in printed.getvalue()
     assert registry.get("loggers", "spacy.ChainLogger.v1").__module__ == "spacy_loggers.chain"
+
+
+def test_a_logger_inside_another_of_the_same_name_notes_nothing_again(nlp, tmp_path):
+    chain = {"@loggers": "spacy.ChainLogger.v1"}
+    logger = {**chain, "logger1": {**chain, "logger1": {"@loggers": NAME}}}
+    printed = io.StringIO()
+    with noting(CONFIG, {"training.logger": logger}, tmp_path / "log.csv"):
+        log, finish = registry.resolve({"logger": logger})["logger"](nlp, printed, printed)
+        for step in (20, 40):
+            log({**INFO, "step": step})
+        finish()
+    rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == ["20", "40"]
+    assert printed.getvalue().count("0.50") == 2
