@@ -5,8 +5,6 @@ import re
 import shlex
 import subprocess
 from dataclasses import dataclass
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,25 +19,16 @@ from scripts.decide import decide
 from scripts.decide_entities import decide_entities
 from scripts.decide_pairs import decide_pairs
 from scripts.decide_tokens import decide_tokens
-from scripts.entity_corpus import FACTORIES
 from scripts.evaluate import evaluate
 from scripts.evaluate_entities import evaluate_entities
 from scripts.evaluate_pairs import evaluate_pairs
 from scripts.evaluate_tokens import evaluate_tokens
 from scripts.files import remove, replacing
 from scripts.gpu import use_gpu
-from scripts.pair_corpus import FACTORY as PAIRS
-from scripts.token_corpus import FACTORY as TOKENS
+from scripts.tasks import Task, scores_of, task_of
 from scripts.train import train
 
 OWN_PATHS = ("train", "dev", "labels")
-# What is printed and committed, by where it is in the metrics.
-SCORES = {
-    "textcat": {"macro-F1": ("macro_f1",), "micro-F1": ("micro_f1",)},
-    "entities": {"F": ("exact", "micro", "f"), "token F": ("token", "micro", "f")},
-    "tokens": {"micro-F1": ("micro_f1",), "macro-F1": ("macro_f1",)},
-    "pairs": {"exact": ("text", "exact"), "token accuracy": ("text", "token_accuracy")},
-}
 TUNE = {
     "textcat": decide,
     "entities": decide_entities,
@@ -73,12 +62,9 @@ class Run:
         return Path("metrics") / self.data / f"{self.name}{suffix}.json"
 
     @property
-    def task(self) -> str:
-        """Return what the config's pipeline is for, one of the keys of SCORES."""
-        config = load_config(self.config)
-        made = [config["components"][name].get("factory") for name in config["nlp"]["pipeline"]]
-        tasks = dict.fromkeys(FACTORIES, "entities") | {TOKENS: "tokens", PAIRS: "pairs"}
-        return next((tasks[factory] for factory in made if factory in tasks), "textcat")
+    def task(self) -> Task:
+        """Return what the config's pipeline is for, one of the keys of TUNE."""
+        return task_of(load_config(self.config))
 
 
 def experiment(
@@ -113,7 +99,7 @@ def experiment(
         check_index(run, splits)
     facts = _facts(run, overrides, splits, gpu_id)
     result = _work(run, overrides, splits, gpu_id, facts)
-    scores = {name: reduce(getitem, path, result) for name, path in SCORES[run.task].items()}
+    scores = scores_of(run.task, result)
     said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     title = name or describe(config, overrides)
     commands = _commit_commands(run, splits, f"{title} on {data}: {said} (dev)")

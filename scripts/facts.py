@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scripts.files import hash_of
 from scripts.metrics_file import same_thresholds
 from scripts.predictor import Predictor
-from scripts.scores import find_pipeline
+from scripts.tasks import SAID, scores_of
 
 TRAINING = Path("training")
 
@@ -38,16 +39,23 @@ def facts_of(model: str, predictor: Predictor) -> list[str]:
 
     model: As it was given to the predictor.
     """
-    path, meta = find_pipeline(model), predictor.nlp.meta
-    least = sorted(predictor.thresholds.values())
+    path, meta = predictor.folder, predictor.nlp.meta
     megabytes = sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) / 1e6
     return [
         f"{model}, version {meta['version']}, {megabytes:.1f} MB, made for spaCy "
         f"{meta['spacy_version']}.",
-        f"{len(predictor.labels)} labels, each with a threshold of its own: {least[0]:.2f} to "
-        f"{least[-1]:.2f}.",
+        _labels_of(predictor),
         *_scores_of(path, predictor),
     ]
+
+
+def _labels_of(predictor: Predictor) -> str:
+    count, least = len(predictor.labels), sorted(predictor.thresholds.values())
+    if predictor.task == "textcat":
+        said = f"each with a threshold of its own: {least[0]:.2f} to {least[-1]:.2f}"
+        return f"{count} labels, {said}."
+    named = f"; {count} labels: {', '.join(predictor.labels)}" * bool(count)
+    return f"It {SAID[predictor.task]}{named}."
 
 
 def _place_of(path: Path) -> tuple[str, str] | None:
@@ -66,6 +74,8 @@ def _scores_of(path: Path, predictor: Predictor) -> list[str]:
     if not file.exists():
         return [f"{file}: no such file; `spacy project run evaluate` writes it."]
     try:
+        if predictor.task != "textcat":
+            return _read_other_scores(file, predictor)
         return _read_scores(file, predictor.thresholds)
     except (ValueError, KeyError, TypeError, AttributeError):
         return [f"{file}: cannot be read. Expected a JSON of scripts.evaluate."]
@@ -79,11 +89,21 @@ def _read_scores(file: Path, thresholds: dict[str, float]) -> list[str]:
     interval = ""
     if bounds := result["confidence_95"].get("macro_f1"):
         interval = f" (95 % interval {bounds[0]:.3f} to {bounds[1]:.3f})"
+    found = f"macro-F1 {result['macro_f1']:.3f}{interval}, micro-F1 {result['micro_f1']:.3f}"
+    return _said(found, "posts", result)
+
+
+def _read_other_scores(file: Path, predictor: Predictor) -> list[str]:
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+    if result["conditions"]["config_sha256"] != hash_of(predictor.folder / "config.cfg"):
+        return [f"{file}: has another config, so it was made with another pipeline."]
+    scores = scores_of(predictor.task, result)
+    return _said(", ".join(f"{name} {x:.3f}" for name, x in scores.items()), "texts", result)
+
+
+def _said(scores: str, unit: str, result: dict[str, Any]) -> list[str]:
     corpus = result["conditions"]["corpus"]
-    said = [
-        f"macro-F1 {result['macro_f1']:.3f}{interval}, micro-F1 {result['micro_f1']:.3f}, "
-        f"on {result['docs']:,} posts of {corpus}."
-    ]
+    said = [f"{scores}, on {result['docs']:,} {unit} of {corpus}."]
     if "sample" in Path(corpus).parts:
         said.append("The sample only proves that the parts fit; its scores mean nothing else.")
     return said

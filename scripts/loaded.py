@@ -1,44 +1,48 @@
-"""Pipelines that the page keeps loaded, and what it has read with them."""
+"""What the page has read, with the pipelines that its process keeps loaded."""
 
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import streamlit as st
+from spacy.util import load_config
 
-from scripts.explain import as_html, explain
+from scripts.explain import as_html
+from scripts.find_model import find_model
+from scripts.kept import Changed, changed_of, keep
 from scripts.posts import read_labels
-from scripts.predictor import Predictor
-from scripts.scores import find_pipeline
+from scripts.tasks import Task, task_of
 from scripts.texts import read_texts
 
 SAMPLE = Path("assets/sample")
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the pipeline")
-def load(model: str, changed: int) -> tuple[Predictor, Lock]:
-    """Load a pipeline once for all visitors; a pipeline serves one of them at a time.
+@st.cache_data(max_entries=100, show_spinner="Reading")
+def read(model: str, changed: Changed, text: str) -> dict[str, Any]:
+    """Predict a text.
 
-    changed: When its files were; one that was trained again is loaded again.
+    changed: When the pipeline was; one that was trained again reads again.
     RAISES ValueError: No pipeline, it is damaged, or has no thresholds.
     """
-    return Predictor(model), Lock()
-
-
-@st.cache_data(max_entries=100, show_spinner="Reading")
-def read(model: str, changed: int, text: str) -> dict[str, Any]:
-    """Predict a text."""
-    predictor, lock = load(model, changed)
-    with lock:
-        return next(predictor.predict([{"text": text}]))
+    return next(keep(model).predict([{"text": text}]))
 
 
 @st.cache_data(max_entries=100, show_spinner="Leaving out each word")
-def find_words(model: str, changed: int, row: dict[str, Any]) -> str:
+def find_words(model: str, changed: Changed, row: dict[str, Any]) -> str:
     """Return the text of a row as HTML, with the words marked that its decisions rest on."""
-    predictor, lock = load(model, changed)
-    with lock:
-        return "".join(as_html(found) for found in explain(predictor.nlp, row))
+    return "".join(as_html(found) for found in keep(model).explain(row))
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def find_task(model: str, changed: Changed) -> Task:
+    """Return what a pipeline is for, without loading it.
+
+    RAISES ValueError: It is damaged, or for nothing that we know.
+    """
+    path = find_model(model) / "config.cfg"
+    try:
+        return task_of(load_config(path))
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path}: cannot be read. Expected that of a pipeline.") from error
 
 
 @st.cache_data
@@ -53,9 +57,9 @@ def read_sample() -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def time_of(model: str) -> int:
+def time_of(model: str) -> Changed:
     """Return when a pipeline was written.
 
     RAISES ValueError: There is none.
     """
-    return (find_pipeline(model) / "meta.json").stat().st_mtime_ns
+    return changed_of(find_model(model))

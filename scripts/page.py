@@ -1,31 +1,42 @@
 """The page that scripts.visualize serves; Streamlit runs it again after every change on it."""
 
-import html
 import sys
 from typing import Any
 
 import streamlit as st
 
-from scripts.facts import facts_of, names_of
-from scripts.loaded import find_words, load, read, read_sample, time_of
-from scripts.reading import chart, chips, differences, highest, paragraphs
+from scripts.facts import names_of
+from scripts.loaded import find_task, read, read_sample, time_of
+from scripts.page_parts import show, show_words
+from scripts.reading import chips, differences, differences_of_parts, highest, paragraphs
+from scripts.tasks import Task
 
 MOST = 5000  # characters
-MOST_EXPLAINED = 1000  # characters; leaving out each word takes as many predictions
-SHOWN = 8  # scores before one asks for all
 ALONE = "no other"
 
 
 def choose(names: dict[str, str]) -> list[str]:
-    """Return the names of one pipeline or of two that are compared."""
+    """Return the names of one pipeline or of two for the same task that are compared."""
     left, right = st.columns(2)
     one = left.selectbox("Pipeline", list(names), key="model")
-    others = [ALONE, *(name for name in names if name != one)]
+    tasks = {name: task_at(names[name]) for name in names}
+    alike = [
+        name for name in names if None in (tasks[one], tasks[name]) or tasks[name] == tasks[one]
+    ]
+    others = [ALONE, *(name for name in alike if name != one)]
     other = right.selectbox("Compare with", others, key="other", disabled=len(others) == 1)
     return [one] if other == ALONE else [one, other]
 
 
-def write() -> str:
+def task_at(model: str) -> Task | None:
+    """Return what a pipeline is for; None of one that cannot be used, which says so when asked."""
+    try:
+        return find_task(model, time_of(model))
+    except ValueError:
+        return None
+
+
+def write(task: Task | None) -> str:
     """Return the text that is typed, or chosen among the posts of the sample."""
     posts = read_sample()
     if posts:
@@ -40,7 +51,7 @@ def write() -> str:
         )
     text = st.text_area("Text", key="text", height=100, on_change=_forget_post)
     st.button("Read", type="primary")  # to leave the field is enough; not everybody knows
-    if text in posts:
+    if text in posts and task == "textcat":
         split, labels = posts[text]
         st.html(f"<p>Its labels in the sample ({split}): {chips(labels)}</p>")
     return text
@@ -66,63 +77,34 @@ def predict_all(names: dict[str, str], chosen: list[str], text: str) -> dict[str
     return found
 
 
-def show(name: str, model: str, row: dict[str, Any] | ValueError, labels: list[str]) -> Any:
-    """Show what one pipeline says, and what is known of it.
-
-    RETURNS: The place where show_words goes on.
-    """
-    st.html(f"<h3>{html.escape(name)}</h3>")
-    if isinstance(row, ValueError):
-        st.error("This pipeline cannot be used.")
-        st.html(paragraphs([str(row)]))
-        return None
-    predictor, _ = load(model, time_of(model))
-    decided = chips(row["emotions"], row["scores"])
-    st.html(decided or "<p>No score reaches its threshold, so nothing is decided.</p>")
-    least = predictor.thresholds
-    st.altair_chart(chart(row, least, labels[:SHOWN]), width="stretch", key=f"{name} highest")
-    with st.expander(f"All {len(row['scores'])} scores"):
-        st.altair_chart(chart(row, least, labels), width="stretch", key=f"{name} all")
-    words = st.container()
-    with st.expander("About this pipeline"):
-        st.html(paragraphs(facts_of(model, predictor)))
-    return words
-
-
-def show_words(place: Any, model: str, row: dict[str, Any]) -> None:
-    """Show which words a decision rests on; it takes longer than the decision."""
-    with place:
-        if len(row["text"]) > MOST_EXPLAINED:
-            st.caption(f"Words are marked in texts of at most {MOST_EXPLAINED:,} characters.")
-        else:
-            st.html(find_words(model, time_of(model), row))
-
-
 def compare(names: dict[str, str], chosen: list[str], text: str) -> None:
     """Show what the chosen pipelines say of a text, and how they differ."""
     found = predict_all(names, chosen, text)
     rows = [row for row in found.values() if not isinstance(row, ValueError)]
+    is_labelled = all("scores" in row for row in rows)
     if len(rows) == 2:
-        st.html(paragraphs(differences(rows, chosen)))
-    labels, places = highest(rows), {}
+        compared = differences if is_labelled else differences_of_parts
+        st.html(paragraphs(compared(rows, chosen)))
+    labels, places = highest(rows) if is_labelled else [], {}
     for column, name in zip(st.columns(len(chosen)), chosen, strict=True):
         with column:
             places[name] = show(name, names[name], found[name], labels)
     for name, place in places.items():
-        if place is not None:
+        if place is not None and is_labelled:
             show_words(place, names[name], found[name])
 
 
 def main(models: list[str]) -> None:
     """Show the page.
 
-    models: Folders of pipelines, or names of installed ones.
+    models: As scripts.find_model takes them.
     """
     st.set_page_config(page_title="Try a pipeline", layout="wide")
     st.title("Try a pipeline", anchor=False)
     names = names_of(models)
     chosen = choose(names)
-    text = write()
+    task = task_at(names[chosen[0]])
+    text = write(task)
     if not text.strip():
         st.info("Write a text, or choose a post of the sample.")
         return
@@ -133,10 +115,11 @@ def main(models: list[str]) -> None:
         )
         return
     compare(names, chosen, text)
-    st.caption(
-        "Blue words raise the score, orange and underlined ones lower it: by how much, says a "
-        "word under the pointer. A line in the chart is the label's threshold, ✓ a decision."
-    )
+    if task == "textcat":
+        st.caption(
+            "Blue words raise the score, orange and underlined ones lower it: by how much, says a "
+            "word under the pointer. A line in the chart is the label's threshold, ✓ a decision."
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from wasabi import msg
 from scripts.files import hash_of, replacing
 from scripts.on_ray import connected
 from scripts.predictor import Predictor
-from scripts.scores import load_pipeline, stored_thresholds
 from scripts.texts import read_texts
 
 KINDS = (".jsonl", ".jsonl.gz")
@@ -35,13 +34,13 @@ def predict_shards(
     gpu_id: int = -1,
     address: str = "local",
 ) -> dict[str, Any]:
-    """Add what a pipeline decides to each row of many files.
+    """Add what a pipeline says to each row of many files.
 
-    model: Pipeline with tuned thresholds.
+    model: Pipeline of any task; one that labels texts has tuned thresholds.
     source: Folder of .jsonl and .jsonl.gz, searched to its depths; each row has "text".
-    output: Folder. Each file gets one of the same name, whose rows have "emotions" (highest score
-        first), "scores" and, of a calibrated pipeline, "probabilities". Run again, it does the
-        files that are not there, or whose input has changed; manifest.ndjson says which are.
+    output: Folder. Each file gets one of the same name, whose rows have what scripts.predict adds
+        for the task, such as "emotions" and "scores". Run again, it does the files that are not
+        there, or whose input has changed; manifest.ndjson says which are.
     workers: Processes, each with the pipeline, each at a file of its own.
     cores: CPU cores of each.
     gpu_id: -1 for the CPU; with any other each worker gets a GPU, which Ray chooses.
@@ -51,7 +50,7 @@ def predict_shards(
         other files are done nevertheless.
     """
     files = _files_of(source, output)
-    stored_thresholds(load_pipeline(model), model)  # before workers stumble over it
+    Predictor(model)  # before workers stumble over it
     pipeline = {"model": model.as_posix(), "model_sha256": hash_of(model)}
     done = _done(output, pipeline["model_sha256"])
     todo = [name for name in files if not _is_done(name, source, output, done)]
@@ -160,7 +159,8 @@ class Worker:
         """Predict the rows of a file in memory that does not grow with it."""
         count = 0
         with replacing(target) as temporary, _opened(temporary, target.suffix) as file:
-            rows = read_texts(source, longest=self.predictor.nlp.max_length)
+            longest, own = self.predictor.nlp.max_length, self.predictor.own
+            rows = read_texts(source, longest=longest, own=own)
             for row in self.predictor.predict(rows, batch_size=ZONE):
                 file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
                 count += 1
@@ -178,9 +178,9 @@ def _opened(path: Path, suffix: str) -> Iterator[IO[bytes]]:
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="Pipeline with tuned thresholds", exists=True)],
+    model: Annotated[Path, typer.Argument(help="Pipeline of any task", exists=True)],
     source: Annotated[Path, typer.Argument(help="Folder of .jsonl(.gz)", exists=True)],
-    output: Annotated[Path, typer.Argument(help="Folder for the same files with emotions")],
+    output: Annotated[Path, typer.Argument(help="Folder for the same files, predicted")],
     workers: Annotated[int, typer.Option(help="Processes", min=1)] = 2,
     cores: Annotated[int, typer.Option(help="CPU cores per worker", min=1)] = 1,
     gpu_id: Annotated[

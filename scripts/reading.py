@@ -6,6 +6,8 @@ from typing import Any
 
 import altair
 
+from scripts.tagged import spans_of_row
+
 Row = dict[str, Any]
 # Told apart by the colour-blind, and at 3 : 1 at least on white and on a dark page.
 DECIDED, OTHER, THRESHOLD = "#2a7fc1", "#8a8a8a", "#d55e00"
@@ -74,6 +76,27 @@ def chart(row: Row, thresholds: dict[str, float], labels: list[str]) -> altair.L
         color=THRESHOLD, opacity=1, thickness=5, size=24, stroke="white", strokeWidth=1
     ).encode(x="threshold:Q")
     return (bars + ticks).properties(height=STEP * len(values) + AXIS)
+
+
+def differences_of_parts(rows: list[Row], names: list[str]) -> list[str]:
+    """Return sentences on what two readings mark in one text, or write for it."""
+    said = []
+    if "target" in rows[0]:
+        same = rows[0]["target"] == rows[1]["target"]
+        said.append("Both write the same text." if same else "They write different texts.")
+    if any("tokens" not in row for row in rows):
+        return said
+    one, other = (
+        [f"{row['text'][start:end]} ({label})" for start, end, label in spans_of_row(row)]
+        for row in rows
+    )
+    both = [part for part in one if part in other]
+    said.append(f"Both mark {', '.join(both)}." if both else "They mark nothing in common.")
+    sides = [[x for x in one if x not in other], [x for x in other if x not in one]]
+    said += [
+        f"Only {name}: {', '.join(side)}." for name, side in zip(names, sides, strict=True) if side
+    ]
+    return said if one or other else [*said[:-1], "Neither marks anything."]
 
 
 def differences(rows: list[Row], names: list[str]) -> list[str]:

@@ -68,7 +68,8 @@ def is_local(host: str) -> bool:
 
 def main(
     models: Annotated[
-        list[str], typer.Argument(help="Folders of pipelines, or installed ones' names")
+        list[str],
+        typer.Argument(help="Folders, <data>/<config>, installed packages, wheels, addresses"),
     ],
     name: Annotated[
         list[str] | None, typer.Option(help="Of each model, in their order; else of its folder")

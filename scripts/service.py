@@ -6,37 +6,18 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException as AnyHTTPException
 
-from scripts.predictor import highest
+from scripts.predictor import Predictor, highest
 from scripts.service_guard import Guard
 from scripts.service_metrics import Counting, Counts
 from scripts.service_models import Served
+from scripts.service_problems import PATHS, PROBLEMS, add_errors
 from scripts.service_schema import Answer, Ask, Health, Limits, Model, Problem, ask_within
 from scripts.service_worker import Full, Job, Worker
-
-PATHS = ["/predict", "/models", "/health", "/metrics"]
-PROBLEMS = {
-    400: "The body is no JSON",
-    404: "No such model",
-    408: "The body took too long",
-    413: "The body is too large",
-    415: "The content type is not that of JSON",
-    422: "A field is wrong, or beyond a limit",
-    500: "A mistake of ours; the log of the server says which",
-    503: "Too many requests wait",
-    504: "The answer took too long",
-}
-# What the framework says, in our words.
-SAID = {
-    "Not Found": f"No such path. Expected one of {', '.join(PATHS)}, /docs.",
-    "Method Not Allowed": "Not with this method. Expected POST for /predict, else GET.",
-    "There was an error parsing the body": "body: cannot be read. Expected JSON in UTF-8.",
-}
+from scripts.tasks import check_settings
 
 
 def build_app(models: Mapping[str, Served], limits: Limits) -> FastAPI:
@@ -55,21 +36,19 @@ def build_app(models: Mapping[str, Served], limits: Limits) -> FastAPI:
         await asyncio.to_thread(worker.stop)
 
     app = FastAPI(
-        title="Emotions of texts",
-        description="Labels, scores, and the words that they rest on.",
+        title="What pipelines say of texts",
+        description="Labels with scores and the words they rest on, marked parts, or new texts.",
         lifespan=lifespan,
     )
     app.add_middleware(Guard, limits=limits)
     app.add_middleware(Counting, counts=counts)
-    _add_errors(app)
-    _add_predict(app, list(models), limits, worker, counts)
+    add_errors(app)
+    _add_predict(app, limits, worker, counts)
     _add_state(app, models, worker, counts)
     return app
 
 
-def _add_predict(
-    app: FastAPI, names: list[str], limits: Limits, worker: Worker, counts: Counts
-) -> None:
+def _add_predict(app: FastAPI, limits: Limits, worker: Worker, counts: Counts) -> None:
     request = ask_within(limits)
     problems = {
         status: {"model": Problem, "description": said} for status, said in PROBLEMS.items()
@@ -78,18 +57,31 @@ def _add_predict(
     @app.post("/predict", response_model=Answer, responses=problems)
     async def predict(ask: request) -> Response:
         """Predict texts; the predictions come in their order."""
-        name = names[0] if ask.model is None else ask.model
-        if name not in names:
-            raise HTTPException(404, f"model: {name[:80]!r}. Expected one of {', '.join(names)}.")
-        if ask.explain and len(ask.texts) > limits.explained:
-            found = f"texts: {len(ask.texts)} to explain"
-            raise HTTPException(422, f"{found}. Expected at most {limits.explained}.")
+        name = _check(ask, worker.predictors, limits)
         groups = [[text] for text in ask.texts] if ask.explain else [ask.texts]
         jobs = [Job(name, texts, ask.explain) for texts in groups]
         rows = await _answer(worker, jobs, limits)
         counts.texts.labels(name).inc(len(rows))
-        answer = {"model": name, "predictions": [_narrow(row, ask) for row in rows]}
+        narrowed = [_narrow(row, ask, worker.predictors[name]) for row in rows]
+        answer = {"model": name, "predictions": narrowed}
         return Response(json.dumps(answer), media_type="application/json")
+
+
+def _check(ask: Any, predictors: Mapping[str, Predictor], limits: Limits) -> str:
+    """Return the name of the model that is asked; refuse what it cannot do."""
+    name = next(iter(predictors)) if ask.model is None else ask.model
+    if name not in predictors:
+        known = ", ".join(predictors)
+        raise HTTPException(404, f"model: {name[:80]!r}. Expected one of {known}.")
+    try:
+        task = predictors[name].task
+        check_settings(task, what=ask.what, top_k=ask.top_k, with_words=ask.explain)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    if ask.explain and len(ask.texts) > limits.explained:
+        found = f"texts: {len(ask.texts)} to explain"
+        raise HTTPException(422, f"{found}. Expected at most {limits.explained}.")
+    return name
 
 
 async def _answer(worker: Worker, jobs: list[Job], limits: Limits) -> list[dict[str, Any]]:
@@ -112,8 +104,10 @@ async def _answer(worker: Worker, jobs: list[Job], limits: Limits) -> list[dict[
             future.cancel()  # whatever the reason, nobody waits any more
 
 
-def _narrow(row: dict[str, Any], ask: Ask) -> dict[str, Any]:
+def _narrow(row: dict[str, Any], ask: Ask, predictor: Predictor) -> dict[str, Any]:
     """Return what was asked for of all that a text got."""
+    if predictor.task != "textcat":
+        return {key: row[key] for key in predictor.own if key in row}
     found = {}
     if ask.what != "scores":
         found["emotions"] = row["emotions"]
@@ -146,34 +140,3 @@ def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, count
     async def tell_metrics() -> Response:
         """Tell what was counted, in Prometheus' text format."""
         return Response(counts.as_text(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _add_errors(app: FastAPI) -> None:
-    """Give all errors one shape, without tracebacks."""
-
-    @app.exception_handler(AnyHTTPException)
-    async def refuse(request: Request, error: AnyHTTPException) -> Response:
-        said = SAID.get(str(error.detail), str(error.detail))
-        return JSONResponse({"error": said}, error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def refuse_fields(request: Request, error: RequestValidationError) -> Response:
-        status, said = _read(error.errors()[0], request.headers.get("content-type", ""))
-        return JSONResponse({"error": said}, status)
-
-    @app.exception_handler(Exception)
-    async def apologise(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": f"{PROBLEMS[500]}."}, 500)
-
-
-def _read(problem: dict[str, Any], content_type: str) -> tuple[int, str]:
-    """Return the status and the sentence for what is wrong with a body."""
-    where = ".".join(
-        ascii(part)[1:-1] if isinstance(part, str) else str(part) for part in problem["loc"]
-    )
-    if problem["type"] == "json_invalid":
-        return 400, f"{where}: {problem['ctx']['error']}. Expected JSON."
-    if isinstance(problem["input"], bytes):  # not read as JSON
-        return 415, f"content-type: {content_type[:80]!a}. Expected application/json."
-    found = ascii(problem["input"])
-    return 422, f"{where}: {found[:80]}{'...' * (len(found) > 80)}. {problem['msg']}."

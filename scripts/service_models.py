@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from scripts.files import hash_of
+from scripts.find_model import name_of
 from scripts.predictor import Predictor
-from scripts.scores import find_pipeline
 from scripts.service_schema import Model
 
 
@@ -21,6 +20,7 @@ class Served:
         """Return what GET /models says of it."""
         return Model(
             name=name,
+            task=self.predictor.task,
             version=str(self.predictor.nlp.meta["version"]),
             sha256=self.sha256,
             labels=self.predictor.labels,
@@ -33,7 +33,7 @@ def load_served(
 ) -> dict[str, Served]:
     """Load pipelines.
 
-    models: Folders, or names of installed packages.
+    models: As scripts.find_model takes them.
     names: One for each, or none: then training/goemotions/cnn/pipeline is goemotions/cnn.
     characters: Of the longest text that each must take.
     RETURNS: By name, in the order given.
@@ -52,13 +52,5 @@ def load_served(
         if characters > predictor.nlp.max_length:
             found = f"{model}: takes texts of {predictor.nlp.max_length} characters"
             raise ValueError(f"{found}. Expected {characters}, or a smaller --max-characters.")
-        served[name] = Served(predictor, hash_of(find_pipeline(model)))
+        served[name] = Served(predictor, hash_of(predictor.folder))
     return served
-
-
-def name_of(model: str) -> str:
-    """Return data set and config of training/<data>/<config>/pipeline; else the last two parts."""
-    if not Path(model).exists():
-        return model  # an installed package
-    parts = [part for part in Path(model).resolve().parts[1:] if part != "pipeline"]
-    return "/".join(parts[-2:])

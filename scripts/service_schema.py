@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from scripts.predictor import What
+from scripts.tasks import Task, What
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,13 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str | None = Field(None, description="One of GET /models; the first if left out")
-    what: What = Field("both", description="What each text gets")
-    top_k: Whole = Field(0, ge=0, description="So many scores, highest first; 0: all, by label")
-    explain: bool = Field(False, description="Add what each word does to the decided labels")
+    what: What = Field("both", description="What each text gets; of models that label texts")
+    top_k: Whole = Field(
+        0, ge=0, description="So many scores, highest first; 0: all, by label. As for what"
+    )
+    explain: bool = Field(
+        False, description="Add what each word does to the decided labels. As for what"
+    )
 
 
 class Explanation(BaseModel):
@@ -60,13 +64,28 @@ class Explanation(BaseModel):
     parts: list[tuple[str, float]]
 
 
+class Entity(BaseModel):
+    """A part of a text, from its first character to the one after the last."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    confidence: float | None = Field(None, description="0 to 1; not all models have it")
+
+
 class Prediction(BaseModel):
-    """What is said of one text."""
+    """What is said of one text: the keys of the model's task, and no others."""
 
     emotions: list[str] = Field([], description="Decided labels, highest score first")
     scores: dict[str, float] = {}
     probabilities: dict[str, float] = Field({}, description="Of a calibrated pipeline")
     explanation: list[Explanation] = []
+    entities: list[Entity] = []
+    tokens: list[str] = []
+    tags: list[str] = Field([], description="One for each token: B-label, I-label, O; or its label")
+    tagged_text: str = Field("", description="The text, its parts in elements named by labels")
+    target: str = Field("", description="The text that was written for it")
 
 
 class Answer(BaseModel):
@@ -80,10 +99,11 @@ class Model(BaseModel):
     """A pipeline that is served."""
 
     name: str
+    task: Task
     version: str
     sha256: str = Field(description="Of the pipeline's files")
     labels: list[str]
-    thresholds: dict[str, float]
+    thresholds: dict[str, float] = Field(description="Empty unless the task is textcat")
 
 
 class Health(BaseModel):

@@ -8,7 +8,7 @@ import typer
 from wasabi import msg
 
 from scripts.facts import find_pipelines
-from scripts.scores import find_pipeline
+from scripts.find_model import find_model
 
 ADDRESS = "127.0.0.1"  # whoever reaches the page can use the pipelines
 # Ours, whatever a user's own settings of Streamlit say.
@@ -26,14 +26,14 @@ SETTINGS = {
 def visualize(models: list[str], *, port: int = 8501, headless: bool = False) -> None:
     """Serve the page until it is interrupted.
 
-    models: Folders of pipelines, or names of installed ones; without any, all that were trained.
+    models: As scripts.find_model takes them; without any, all that were trained.
     headless: Do not open a browser.
     RAISES ValueError: Streamlit is missing, there is no pipeline, or the port is taken.
     """
     if find_spec("streamlit") is None:
         raise ValueError("Streamlit is not installed. Run pip install -r requirements.txt first.")
     for model in models:
-        find_pipeline(model)
+        find_model(model)
     models = models or [path.as_posix() for path in find_pipelines()]
     _check_port(port)
     from streamlit.web.cli import main_run
@@ -60,7 +60,8 @@ def main(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Folders or installed pipelines; all of training/ if none", show_default=False
+            help="Folders, <data>/<config>, packages, wheels; all of training/ if none",
+            show_default=False,
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="Port on this machine", min=1, max=65535)] = 8501,

@@ -16,6 +16,7 @@ from scripts.evaluate_entities import evaluate_entities
 from scripts.evaluate_tokens import evaluate_tokens
 from scripts.experiment import describe, experiment, run_name
 from scripts.preprocess import preprocess
+from scripts.tasks import SCORES
 from tests.conftest import ROOT
 
 pytest_plugins = ["tests.small_recipes"]
@@ -179,9 +180,10 @@ CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 
 
 def test_there_are_configs_of_each_task():
-    tasks = {path.stem: module.Run(path, "x", "x").task for path in CONFIGS}
-    assert set(tasks.values()) == set(module.SCORES) == set(module.TUNE)
-    assert set(module.SCORE) == set(module.SCORES) - {"textcat"}
+    trained = [path for path in CONFIGS if path.stem != "assemble"]
+    tasks = {path.stem: module.Run(path, "x", "x").task for path in trained}
+    assert set(tasks.values()) == set(SCORES) == set(module.TUNE)
+    assert set(module.SCORE) == set(SCORES) - {"textcat"}
     assert {tasks[name] for name in ("ner", "ner_crf", "ner_crf_trf")} == {"entities"}
     assert {tasks[name] for name in ("references", "references_trf")} == {"tokens"}
     assert {tasks[name] for name in ("seq2seq", "seq2seq_rnn")} == {"pairs"}

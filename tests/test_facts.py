@@ -7,8 +7,10 @@ import pytest
 import spacy
 
 from scripts.facts import facts_of, find_pipelines, names_of
+from scripts.files import hash_of
 from scripts.predictor import Predictor
 from tests.conftest import LABELS
+from tests.small_tasks import make_entities, make_pairs
 
 THRESHOLDS = dict(zip(LABELS, (0.3, 0.25, 0.6), strict=True))
 
@@ -117,8 +119,48 @@ def test_scores_of_another_pipeline_or_none_are_not_shown(
     assert len(facts) == 3 and said in facts[2]
 
 
-def test_a_pipeline_elsewhere_has_no_scores(files, predictor):
-    assert facts_of(str(files["model"]), predictor)[2].startswith("Its scores are not known here")
+def test_a_pipeline_elsewhere_has_no_scores(decided):
+    facts = facts_of(str(decided), Predictor(decided))
+    assert facts[2].startswith("Its scores are not known here")
+
+
+OTHER = {"docs": 1430, "exact": {"micro": {"f": 0.8126}}, "token": {"micro": {"f": 0.9}}}
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory) -> Predictor:
+    """A pipeline that finds entities, as training/tiny/ner/pipeline."""
+    folder = tmp_path_factory.mktemp("finder") / "training" / "tiny" / "ner" / "pipeline"
+    folder.parent.mkdir(parents=True)
+    make_entities().to_disk(folder)
+    return Predictor(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "F 0.813, token F 0.900, on 1,430 texts of corpus/tiny/dev.spacy."),
+        ({"config_sha256": "0"}, "ner.json: has another config, so it was made with another"),
+        ({"config_sha256": None}, "ner.json: has another config"),
+        (None, "ner.json: cannot be read. Expected a JSON of scripts.evaluate."),
+    ],
+)
+def test_facts_of_other_tasks_have_their_scores(finder, change, said):
+    digest = hash_of(finder.folder / "config.cfg")
+    conditions = {"corpus": "corpus/tiny/dev.spacy", "config_sha256": digest, **(change or {})}
+    found = {**OTHER, "conditions": conditions} if change is not None else {}
+    path = finder.folder.parents[3] / "metrics" / "tiny" / "ner.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found))
+    facts = facts_of("tiny/ner", finder)
+    assert facts[0].startswith("tiny/ner, version 0.0.0, ")
+    assert facts[1] == "It finds entities; 2 labels: PERSON, PLACE."
+    assert len(facts) == 3 and said in facts[2]
+
+
+def test_a_pipeline_that_writes_and_knows_no_labels_says_what_it_does(tmp_path):
+    make_pairs().to_disk(tmp_path / "pairs")
+    assert facts_of("pairs", Predictor(tmp_path / "pairs"))[1] == "It writes texts."
 
 
 def test_metrics_without_intervals_are_shown_without(pipeline, predictor, metrics):

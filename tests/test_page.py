@@ -12,7 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from scripts import loaded as module
 from scripts.explain import as_html
-from scripts.page import MOST, MOST_EXPLAINED
+from scripts.kept import keep
+from scripts.page import MOST
+from scripts.page_parts import MOST_EXPLAINED
 from scripts.predictor import Predictor
 from scripts.texts import read_texts
 from tests.browser import BROWSER, compare_with, opened, served, type_text
@@ -180,35 +182,19 @@ def test_a_pipeline_without_thresholds_says_what_to_run(files, monkeypatch):
     assert "no tuned thresholds. Run python -m scripts.decide first." in html_of(page)
 
 
-@pytest.mark.slow
-def test_a_pipeline_is_loaded_once_and_again_when_it_was_trained_again(pipelines, tmp_path):
-    shutil.copytree(pipelines[0], tmp_path / "model")
-    model = str(tmp_path / "model")
-    first = module.load(model, module.time_of(model))
-    assert module.load(model, module.time_of(model)) is first
-    shutil.rmtree(tmp_path / "model")
-    nlp = spacy.load(pipelines[0])
-    nlp.get_pipe("decide").set(dict.fromkeys(LABELS, 1.0), 1.0)
-    nlp.to_disk(tmp_path / "model")
-    again = module.load(model, module.time_of(model))
-    assert again[0].thresholds == dict.fromkeys(LABELS, 1.0) and again[1] is not first[1]
-
-
 def test_a_pipeline_serves_one_visitor_at_a_time(pipelines, monkeypatch):
     model = str(pipelines[0])
-    predictor, lock = module.load(model, module.time_of(model))
-    held = []
-
-    def predict(*given):
-        held.append(lock.locked())
-        return iter([{"text": "x"}])
-
-    monkeypatch.setattr(predictor, "predict", predict)
-    monkeypatch.setattr(module, "explain", predict)
-    monkeypatch.setattr(module, "as_html", str)
-    module.read(model, module.time_of(model), "held?")
+    predictor, held = keep(model), []
+    monkeypatch.setattr(
+        predictor.nlp, "pipe", lambda texts, **_: held.append(predictor._lock.locked()) or []
+    )
+    with pytest.raises(ValueError, match="shorter"):  # nothing came back for the text
+        module.read(model, module.time_of(model), "held?")
+    monkeypatch.setattr(
+        "scripts.predictor.explain", lambda *_: held.append(predictor._lock.locked()) or []
+    )
     module.find_words(model, module.time_of(model), {"text": "held?"})
-    assert held == [True, True] and not lock.locked()
+    assert held == [True, True] and not predictor._lock.locked()
 
 
 @pytest.mark.slow

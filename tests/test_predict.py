@@ -12,8 +12,9 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from scripts.explain import STRONG, as_html, as_text, explain
+from scripts.forms import flat
 from scripts.predict import main, predict
-from scripts.predict_file import _flat, predict_file
+from scripts.predict_file import predict_file
 from scripts.predictor import Predictor, describe
 from scripts.texts import read_texts
 from tests.conftest import LABELS, ROOT, ROWS
@@ -165,7 +166,7 @@ def test_texts_of_all_kinds_are_read_with_what_is_beside_them(name, tmp_path):
 
 
 def test_a_folder_is_read_by_name_and_each_row_says_its_file(tmp_path):
-    for name in ("b/two.txt", "one.txt", "ignored.pdf"):
+    for name in ("b/two.txt", "one.txt", "ignored.docx"):
         write(tmp_path / name, f"{name}\n")
     rows = [{"file": name, "text": name} for name in ("b/two.txt", "one.txt")]
     assert list(read_texts(tmp_path)) == rows
@@ -183,7 +184,7 @@ def test_a_folder_is_read_by_name_and_each_row_says_its_file(tmp_path):
         ("a.csv", "id,text\n1,a,b\n", r"line 2: 3 columns\. Expected 2"),
         ("a.csv", 'id,text\n1,"a\n', r"line 2: .*Expected a table"),
         ("a.tsv", "post\tid\na\tb\n", r"line 1: columns post, id"),
-        ("a.pdf", "x", r"a\.pdf: Expected a file in \.txt"),
+        ("a.docx", "x", r"a\.docx: Expected a file in \.txt, .*, plain or \.gz, or in \.pdf"),
     ],
 )
 def test_a_bad_line_is_named(name, text, said, tmp_path):
@@ -410,5 +411,5 @@ def test_a_table_keeps_what_is_nested_and_refuses_a_column_of_its_own(pipeline, 
 
 
 def test_decisions_with_commas_are_a_list_in_a_table():
-    found = _flat({"text": "a", "emotions": ["joy, great", "b"]})
+    found = flat({"text": "a", "emotions": ["joy, great", "b"]})
     assert found["emotions"] == '["joy, great", "b"]'

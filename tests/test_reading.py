@@ -3,7 +3,16 @@
 import pytest
 
 from scripts.explain import as_html
-from scripts.reading import DECIDED, OTHER, THRESHOLD, chart, chips, differences, highest
+from scripts.reading import (
+    DECIDED,
+    OTHER,
+    THRESHOLD,
+    chart,
+    chips,
+    differences,
+    differences_of_parts,
+    highest,
+)
 from scripts.reading import paragraphs as paragraphs_of
 
 ROW = {"emotions": ["joy"], "scores": {"joy": 0.9, "anger": 0.2, "neutral": 0.31}}
@@ -68,6 +77,42 @@ def test_differences_name_who_decides_what_and_the_widest_gap(one, other, said):
 def test_pipelines_of_other_labels_have_no_gap():
     other = {"emotions": ["rain"], "scores": {"rain": 0.8}}
     assert differences([ROW, other], ["a", "b"])[-1] == "Only b: rain."
+
+
+def marked(*tags: str, **more: str) -> dict:
+    return {"text": "Ada in Oslo", "tokens": ["Ada", "in", "Oslo"], "tags": list(tags), **more}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (
+            marked("who", "", "where"),
+            marked("who", "", "who"),
+            ["Both mark Ada (who).", "Only a: Oslo (where).", "Only b: Oslo (who)."],
+        ),
+        (
+            marked("who", "", ""),
+            marked("", "in", ""),
+            ["They mark nothing in common.", "Only a: Ada (who).", "Only b: in (in)."],
+        ),
+        (marked("who", "", ""), marked("who", "", ""), ["Both mark Ada (who)."]),
+        (marked("", "", ""), marked("", "", ""), ["Neither marks anything."]),
+        (
+            marked("who", "", "", target="x"),
+            marked("", "", "", target="y"),
+            ["They write different texts.", "They mark nothing in common.", "Only a: Ada (who)."],
+        ),
+        ({"text": "", "target": "x"}, {"text": "", "target": "x"}, ["Both write the same text."]),
+        (
+            {"text": "Ada", "target": "x"},
+            marked("who", "", "", target="x"),
+            ["Both write the same text."],
+        ),
+    ],
+)
+def test_readings_that_mark_or_write_differ_by_parts_and_texts(one, other, said):
+    assert differences_of_parts([one, other], ["a", "b"]) == said
 
 
 def luminance(colour: tuple[float, ...]) -> float:

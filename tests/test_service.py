@@ -12,10 +12,11 @@ import pytest
 import spacy
 from fastapi.testclient import TestClient
 
+from scripts.find_model import name_of
 from scripts.predictor import Predictor
 from scripts.service import build_app
 from scripts.service_guard import Guard
-from scripts.service_models import Served, load_served, name_of
+from scripts.service_models import Served, load_served
 from scripts.service_schema import Answer, Limits
 from scripts.service_worker import Full, Job, Worker
 from tests.conftest import LABELS, ROWS
@@ -40,7 +41,7 @@ class Slow:
     """Stands in for a predictor: waits until it may answer, and notes what it was given."""
 
     def __init__(self) -> None:
-        self.labels, self.thresholds = LABELS, {}
+        self.task, self.labels, self.thresholds = "textcat", LABELS, {}
         self.nlp = spacy.blank("en")
         self.given: list[list[str]] = []
         self.begun, self.may = threading.Event(), threading.Event()
