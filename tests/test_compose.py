@@ -64,8 +64,6 @@ def small(request, name: str, *settings: str) -> list[str]:
 @pytest.mark.parametrize(
     "name", ["cnn", "stream", "torch_lstm", "ner_crf", "references", "seq2seq"]
 )
-    "name", ["cnn", "stream", "torch_lstm", "ner_crf", "references", "seq2seq"]
-)
 def test_every_debug_preset_trains(name, debug, tmp_path, request):
     profile = f"training.logger.path={tmp_path / 'x.prof'}"
     more = [profile] if debug == "profiler" else []
