@@ -15,10 +15,12 @@ from thinc.api import Config
 
 from benchmarks.parallel import joined_by_file
 from plugins.markup import Markup
+from plugins.tagged_words import Tagged, make_reference
 from scripts.train import train
 from scripts.train_worker import Worker
 from scripts.training_state import digest_of, weights_to_dict
 from tests.conftest import ROOT
+from tests.made_tasks import MadeTask, made_tasks
 from tests.test_assemble import make_source
 from tests.tiny_transformer import save_tiny_transformer
 
@@ -209,7 +211,7 @@ def entities(tmp_path_factory) -> dict:
 
 
 def small_tok2vec(component: str) -> dict:
-    """Return overrides that make the encoder of a config for entities small."""
+    """Return overrides that make the encoder of a config for entities or words small."""
     tok2vec = f"components.{component}.model.tok2vec"
     return {
         f"{tok2vec}.encode.width": 16,
@@ -239,6 +241,48 @@ def ner_crf_trf(entities, tmp_path_factory) -> tuple[Path, dict]:
         "training.batcher.size": 8,
     }
     return ROOT / "configs" / "ner_crf_trf.cfg", {**entities, **more}
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory) -> dict:
+    """Overrides of any config for tagged words: forty texts of names, towns and other words."""
+    folder, nlp = tmp_path_factory.mktemp("tagged"), spacy.blank("en")
+    parts = [("Kent, A.", "who"), ("in Oslo,", "where"), ("Bread and brine.", "what")]
+    parts += [("[7]", ""), ("(1992).", "when")]
+    docs = DocBin(["ORTH", "TAG"])
+    for n in range(40):
+        some = [parts[(n * step) % 5] for step in range(1, 2 + n % 4)]
+        words = [word for text, _ in some for word in text.split()]
+        tags = [tag for text, tag in some for _ in text.split()]
+        if any(tags):
+            docs.add(make_reference(nlp, Tagged(words, tags, n)))
+    docs.to_disk(folder / "train.spacy")
+    srsly.write_json(folder / "labels.json", ["what", "when", "where", "who"])
+    return {
+        "paths.train": str(folder / "train.spacy"),
+        "paths.dev": str(folder / "train.spacy"),
+        "paths.labels": str(folder / "labels.json"),
+        "training.batcher.size": 30,
+        "training.max_steps": 12,
+        "training.eval_frequency": 4,
+    }
+
+
+@pytest.fixture(scope="module")
+def references(tagged) -> tuple[Path, dict]:
+    return ROOT / "configs" / "references.cfg", {**tagged, **small_tok2vec("token_classifier")}
+
+
+@pytest.fixture(scope="module")
+def references_trf(tagged, tmp_path_factory) -> tuple[Path, dict]:
+    model = save_tiny_transformer(tmp_path_factory.mktemp("models") / "tiny")
+    more = {
+        "vars.transformer": str(model),
+        "components.token_classifier.model.tok2vec.encode.width": 24,  # 16 the transformer's
+        "components.token_classifier.model.tok2vec.embed.*.word.width": 8,
+        "training.batcher.size": 8,
+    }
+    return ROOT / "configs" / "references_trf.cfg", {**tagged, **more}
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +336,23 @@ def crf_model(ner_crf, tmp_path_factory) -> Path:
 
 
 RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]
-RECIPES += ["sourced", "imdb", "ner", "ner_crf", "ner_crf_trf", "seq2seq", "seq2seq_rnn"]
+RECIPES += ["sourced", "imdb", "ner", "ner_crf", "ner_crf_trf", "references", "references_trf"]
+RECIPES += ["seq2seq", "seq2seq_rnn"]
+
+
+def recipe_of(task: MadeTask):
+    """Return a fixture of a task that scripts.new_task has made."""
+
+    @pytest.fixture(scope="module", name=f"{task.name}_task")
+    def recipe(tmp_path_factory) -> tuple[Path, dict]:
+        return task.small(tmp_path_factory.mktemp(task.name))
+
+    return recipe
+
+
+for task in made_tasks():
+    globals()[f"{task.name}_task"] = recipe_of(task)
+    RECIPES.append(f"{task.name}_task")
 
 
 def train_here(recipe: tuple[Path, dict], work: Path) -> Worker:
