@@ -20,7 +20,7 @@ def code_deps(scripts: list[str], root: Path = Path()) -> list[str]:
         if path in needed:
             continue
         needed.add(path)
-        for module in _imports(root / path):
+        for module in imports_of(root / path):
             if module == "plugins":
                 needed |= {f"plugins/{file.name}" for file in (root / "plugins").glob("*.py")}
             file = f"{module.replace('.', '/')}.py"
@@ -30,7 +30,7 @@ def code_deps(scripts: list[str], root: Path = Path()) -> list[str]:
     return sorted(needed, key=lambda path: (path != "plugins/__init__.py", path))
 
 
-def _imports(path: Path) -> Iterator[str]:
+def imports_of(path: Path) -> Iterator[str]:
     """Yield the modules that a file imports, wherever it does, or names for another to run."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
         if isinstance(node, ast.Import):

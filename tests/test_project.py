@@ -1,10 +1,9 @@
-import ast
 import contextlib
 import io
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import srsly
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from weasel.cli.run import project_run
+
+from scripts.code_deps import code_deps, imports_of
 
 ROOT = Path(__file__).parent.parent
 PROJECT = srsly.read_yaml(ROOT / "project.yml")
@@ -43,40 +44,9 @@ def paths_of(command: dict[str, Any]) -> set[str]:
     return named | {f"{module.replace('.', '/')}.py" for module in modules}
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield the modules that a file imports, wherever it does."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and str(node.value).startswith("scripts."):
-            yield node.value  # for another program to run
-
-
 def code_of(script: str) -> set[str]:
     """Return the scripts and plugins that a script needs, itself included."""
-    needed, waiting = set(), [script]
-    while waiting:
-        path = waiting.pop()
-        if path in needed:
-            continue
-        needed.add(path)
-        for module in imports_of(ROOT / path):
-            if module == "plugins":
-                needed.update(PLUGINS)
-            file = f"{module.replace('.', '/')}.py"
-            if module.startswith(("scripts.", "plugins.")) and (ROOT / file).exists():
-                waiting.append(file)
-        needed.update(templates_of(ROOT / path))
-    return needed
-
-
-def templates_of(path: Path) -> set[str]:
-    """Return the templates beside a file that it names."""
-    named = re.findall(r'"([\w.]+\.jinja)"', path.read_text(encoding="utf8"))
-    return {f"{path.parent.name}/{name}" for name in named}
+    return set(code_deps([script], ROOT))
 
 
 def needs_of(command: dict[str, Any]) -> set[str]:
