@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -108,7 +108,8 @@ def create_tagged_words_reader(
     splitting = Splitting(dev_share, test_share, seed, folds, fold, together)
 
     def read(nlp: Language) -> Iterator[Example]:
-        found = read_tagged(Path(path), ignored=ignored)
+        found = list(read_tagged(Path(path), ignored=ignored))
+        check_together(Path(path), splitting, found)
         chosen = (one for one in found if split in (None, splitting.split_of(one)))
         one = None
         for one in islice(chosen, limit or None):
@@ -117,6 +118,14 @@ def create_tagged_words_reader(
             raise ValueError(f"{path}: no texts for {split}. Expected at least one.")
 
     return read
+
+
+def check_together(path: Path, splitting: Splitting, texts: Iterable[Tagged]) -> None:
+    """Raise ValueError if no word of a file has the label that decides its split."""
+    tags = {tag for one in texts for tag in one.tags}
+    if splitting.together and splitting.together not in tags:
+        expected = ", ".join(sorted(tags - {""}))
+        raise ValueError(f"{path}: no word is {splitting.together!r}. Expected one of {expected}.")
 
 
 def make_reference(nlp: Language, tagged: Tagged) -> Doc:
@@ -141,7 +150,11 @@ def read_tagged(
     """
     if not path.name.endswith(ENDINGS):
         raise ValueError(f"{path}: Expected a file in {', '.join(ENDINGS)}.")
-    parse = _parse_json if ".jsonl" in path.name else partial(_parse_line, skip=skip)
+    parse = (
+        _parse_json
+        if path.name.endswith((".jsonl", ".jsonl.gz"))
+        else partial(_parse_line, skip=skip)
+    )
     found = False
     for number, line in _lines(path):
         where = f"{path}, line {number}"

@@ -54,10 +54,14 @@ def _read(
         if not equals:
             raise ValueError(f"{setting}: no =. Expected group=option or section.key=value.")
         if "." in name:
+            if name in values:
+                raise ValueError(f"{name}: twice. Expected it once.")
             values[name] = _value(value)
             continue
         for option in value.split(","):
             check_option(name, option, known)
+            if (name, option) in chosen:
+                raise ValueError(f"{name}={option}: twice. Expected it once.")
             chosen.append((name, option))
     for group in ALONE:
         found = [option for name, option in chosen if name == group]

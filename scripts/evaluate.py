@@ -14,7 +14,7 @@ from wasabi import msg
 
 from scripts.bootstrap import pack
 from scripts.calibration import calibration_errors, held_out
-from scripts.files import hash_of, replacing
+from scripts.files import check_result, hash_of, replacing
 from scripts.metrics import compute_metrics
 from scripts.scores import Scores, load_pipeline, predict_scores, stored_thresholds
 
@@ -48,6 +48,7 @@ def evaluate(
     RETURNS: What was written.
     RAISES ValueError: The model has no thresholds, or the corpus does not fit.
     """
+    check_result(output, [model, corpus])
     nlp = load_pipeline(model, gpu_id)
     thresholds, global_threshold = stored_thresholds(nlp, model)
     found = predict_scores(nlp, corpus)

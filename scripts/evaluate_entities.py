@@ -19,7 +19,7 @@ from plugins.entity_scorers import Counts, count_exact, count_overlapping, count
 from scripts.decide_entities import SETTINGS
 from scripts.entity_corpus import entity_component, read_examples, spans_key_of
 from scripts.evaluate import conditions_of
-from scripts.files import replacing
+from scripts.files import check_result, replacing
 from scripts.scores import load_pipeline
 
 COUNTS = ("tp", "found", "true")
@@ -43,6 +43,7 @@ def evaluate_entities(
         is one; `documents` are found and true, found, and true entities of each doc.
     RAISES ValueError: The model or the corpus cannot be used.
     """
+    check_result(output, [model, corpus])
     nlp = load_pipeline(model, gpu_id)
     name, key = entity_component(nlp), spans_key_of(nlp)
     examples = read_examples(nlp, corpus)

@@ -14,7 +14,7 @@ from plugins.pair_scorer import texts_of
 from scripts import evaluate_entities
 from scripts.evaluate import conditions_of
 from scripts.evaluate_entities import predict
-from scripts.files import replacing
+from scripts.files import check_result, replacing
 from scripts.pair_corpus import pair_component, read_pairs, set_decoder
 from scripts.pair_scores import score_tags, score_text
 from scripts.pair_triples import Triple, print_triples, triples_of
@@ -53,6 +53,7 @@ def evaluate_pairs(
         is as evaluate_entities writes it, with tags around whole texts it is in `labels`.
     RAISES ValueError: The model, the corpus or the decoder cannot be used.
     """
+    check_result(output, [model, corpus])
     nlp = load_pipeline(model, gpu_id)
     pipe, settings = nlp.get_pipe(pair_component(nlp)), set_decoder(nlp, decoder)
     examples = read_pairs(nlp, corpus)

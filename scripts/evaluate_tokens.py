@@ -16,7 +16,7 @@ from plugins.token_scorer import Counts, add_counts, pairs_of, summarise
 from scripts.decide_tokens import SETTINGS
 from scripts.evaluate import conditions_of
 from scripts.evaluate_entities import predict
-from scripts.files import replacing
+from scripts.files import check_result, replacing
 from scripts.scores import load_pipeline
 from scripts.token_corpus import read_examples, token_component
 
@@ -39,6 +39,7 @@ def evaluate_tokens(
         without switch cost; documents, the words that are right, and all, of each text.
     RAISES ValueError: The model or the corpus cannot be used.
     """
+    check_result(output, [model, corpus])
     nlp = load_pipeline(model, gpu_id)
     component = nlp.get_pipe(token_component(nlp))
     examples = read_examples(nlp, corpus)

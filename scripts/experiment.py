@@ -11,9 +11,13 @@ from typing import Annotated, Any
 import typer
 from click.exceptions import NoSuchOption
 from spacy.cli._util import parse_config_overrides
+from spacy.tokens import DocBin
+from spacy.training.corpus import walk_corpus
 from spacy.util import load_config
+from spacy.vocab import Vocab
 from wasabi import msg
 
+from scripts.annotations import WHERE, is_annotated
 from scripts.check_config import check_config, check_inputs
 from scripts.decide import decide
 from scripts.decide_entities import decide_entities
@@ -144,6 +148,7 @@ def check_run(
         if not path.exists():
             raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
     check_inputs(run.config, {**overrides, **_paths(run)})
+    _check_annotated(run, ["train", *splits])
     use_gpu(gpu_id)
     if not force:
         _check_free(run, splits)
@@ -196,6 +201,16 @@ def _work(
             temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
         remove(raw)
     return results["dev"]
+
+
+def _check_annotated(run: Run, splits: list[str]) -> None:
+    """Raise ValueError if a split has nothing that the config learns from."""
+    for path in (run.corpus / f"{split}.spacy" for split in splits):
+        files = walk_corpus(path, ".spacy")
+        docs = DocBin(store_user_data=True).from_disk(files[0]).get_docs(Vocab())
+        if not any(is_annotated(doc, run.task) for doc in docs):
+            expected = f"what {run.config} learns"
+            raise ValueError(f"{path}: nothing in {WHERE[run.task]}. Expected {expected}.")
 
 
 def _check_names(run: Run) -> None:
@@ -297,7 +312,7 @@ def main(
     config: Annotated[str, typer.Argument(help="Config in configs/, without .cfg")],
     data: Annotated[str, typer.Option(help="Data set in corpus/")] = "goemotions",
     name: Annotated[
-        str | None, typer.Option(help="Name of the run  [default: config and overrides]")
+        str | None, typer.Option(help="Name of the run", show_default="config and overrides")
     ] = None,
     gpu_id: Annotated[int, typer.Option(help="GPU to use, -1 for the CPU", min=-1)] = -1,
     test: Annotated[

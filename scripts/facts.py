@@ -104,6 +104,6 @@ def _read_other_scores(file: Path, predictor: Predictor) -> list[str]:
 def _said(scores: str, unit: str, result: dict[str, Any]) -> list[str]:
     corpus = result["conditions"]["corpus"]
     said = [f"{scores}, on {result['docs']:,} {unit} of {corpus}."]
-    if "sample" in Path(corpus).parts:
+    if any(part.split("-")[0] == "sample" for part in Path(corpus).parts):
         said.append("The sample only proves that the parts fit; its scores mean nothing else.")
     return said

@@ -55,6 +55,17 @@ def check_output(
         raise ValueError(f"Output {output}: no {what}. Expected a new folder or an old {what}.")
 
 
+def check_result(output: Path, inputs: Iterable[Path]) -> None:
+    """Check that a file of results would replace nothing that it is made of.
+
+    inputs: Files and folders.
+    RAISES ValueError: It would.
+    """
+    for path in inputs:
+        if path.resolve() in (output.resolve(), *output.resolve().parents):
+            raise ValueError(f"Output {output} would replace the input {path}. Expected another.")
+
+
 def remove(path: Path) -> None:
     """Delete a file or a folder with all that is in it; do nothing if there is none."""
     if path.is_dir() and not path.is_symlink():

@@ -124,7 +124,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSONL")] = False,
     column: Annotated[str, typer.Option(help="Column or key of the text")] = "text",
     unit: Annotated[
-        Unit | None, typer.Option(help="Text in .txt, .pdf, stdin  [default: line; page of a .pdf]")
+        Unit | None,
+        typer.Option(help="Text in .txt, .pdf, stdin", show_default="line; page of a .pdf"),
     ] = None,
     dehyphen: Annotated[
         bool, typer.Option("--dehyphen", help="Mend words and lines that line ends broke")

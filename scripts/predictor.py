@@ -71,7 +71,9 @@ class Predictor:
         batch_size: Rows that are read before the first of them is yielded.
         RAISES ValueError: A text is longer than the pipeline takes, or there are no scores.
         """
-        check_settings(self.task, top_k=top_k, with_words=with_words)
+        check_settings(self.task, what=self.what, top_k=top_k, with_words=with_words)
+        if batch_size < 1:
+            raise ValueError(f"batch_size {batch_size}. Expected 1 or more.")
         return self._predict(rows, top_k, with_words, batch_size)
 
     def explain(self, row: Row) -> list[dict[str, Any]]:
@@ -93,6 +95,8 @@ class Predictor:
 
     def _checked(self, row: Row) -> str:
         text = row["text"]
+        if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(f"{text!a:.40}: no text. Expected a str without half letters.")
         if len(text) > self.nlp.max_length:
             found = f"{text[:40]!r}...: {len(text)} characters"
             raise ValueError(f"{found}. Expected at most {self.nlp.max_length}.")

@@ -17,6 +17,7 @@ from plugins.tagged_words import (
     Split,
     Splitting,
     Tagged,
+    check_together,
     make_reference,
     read_tagged,
 )
@@ -56,6 +57,8 @@ def preprocess_tokens(
     check_output(output, "corpus", [f"{split}.spacy" for split in SPLITS], [source])
     read = partial(read_tagged, ignored=ignored, skip=skip)
     splitting, parts = _find(source, file, splitting, more)
+    if twice := [path.name for path in parts.values() if path.name in more]:
+        raise ValueError(f"{source}: {twice[0]} and --more {twice[0]}. Expected another file.")
     found = _read(parts, splitting, read)
     if lacking := [split for split in ("train", "dev") if not found.get(split)]:
         raise ValueError(f"{source}: no texts for {lacking[0]}. Expected some for train and dev.")
@@ -135,6 +138,7 @@ def _read(
     found = {split: list(read(path)) for split, path in parts.items()}
     if splitting is not None:
         texts = found["train"]
+        check_together(parts["train"], splitting, texts)
         found = {s: [one for one in texts if splitting.split_of(one) == s] for s in SPLITS}
     return {split: some for split, some in found.items() if some}
 
@@ -149,6 +153,8 @@ def _add(
     left_out: list[str] = []
     held = {splitting.key_of(x) for split, some in found.items() if split != "train" for x in some}
     for path in more:
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file. Expected one to train on, too.")
         for one in read(path, report=left_out.append):
             if splitting.key_of(one) in held:
                 left_out.append(f"{path}, line {one.line}: in dev or test. Expected it in neither.")
@@ -208,7 +214,8 @@ def main(
         int | None, typer.Option(help="Cut into so many parts instead, e.g. 10", min=3)
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(help="Which part is test, from 0; the next is dev", min=0)
+        int | None,
+        typer.Option(help="Which part is test, from 0; the next is dev", min=0, show_default="0"),
     ] = None,
     together: Annotated[
         str | None, typer.Option(help="Label; texts with the same words of it stay together")

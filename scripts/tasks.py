@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import reduce
 from operator import getitem
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from spacy.language import Language
 
@@ -83,8 +83,14 @@ def check_settings(
 ) -> None:
     """Check that a pipeline can do what is asked of it.
 
-    RAISES ValueError: It has no scores of labels to choose from or to explain.
+    RAISES ValueError: It has no scores of labels to choose from or to explain, or the settings are
+        none, or do not go together.
     """
+    if what not in get_args(What) or top_k < 0:
+        expected = f"what {', '.join(get_args(What))}, and top_k 0 or more"
+        raise ValueError(f"what {what!r}, top_k {top_k}. Expected {expected}.")
+    if what == "decisions" and top_k:
+        raise ValueError(f"top_k {top_k} of scores, and what decisions. Expected one of them.")
     asked = {"what": what != "both", "top_k": top_k != 0, "explain": with_words}
     given = ", ".join(name for name, is_given in asked.items() if is_given)
     if given and task != "textcat":

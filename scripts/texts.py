@@ -72,9 +72,13 @@ def _read_folder(folder: Path, unit: Unit | None, settings: dict[str, Any]) -> I
     files = files_of(folder)
     if unit and not any(kind_of(path) in CUT for path in files):
         raise ValueError(f"{folder}: unit {unit}, and no {' or '.join(CUT)}. Expected no unit.")
+    if settings["column"] != "text" and all(kind_of(path) in CUT for path in files):
+        found = f"{folder}: column {settings['column']!r}, and no columns"
+        raise ValueError(f"{found}. Expected a table or JSONL.")
     for path in files:
-        chosen = unit if kind_of(path) in CUT else None
-        for row in read_texts(path, unit=chosen, **settings):
+        # What is for the other kind of files does not matter in a folder that has both.
+        own = {"unit": unit, "column": "text"} if kind_of(path) in CUT else {}
+        for row in read_texts(path, **settings | own):
             if "file" in row:
                 raise ValueError(f"{path}: a column 'file'. Expected none in a folder.")
             yield {"file": path.relative_to(folder).as_posix(), **row}
@@ -87,6 +91,8 @@ def _placed(source: Path, column: str, unit: Unit | None, dehyphen: bool) -> Pla
         *packed, last = KINDS
         known = f"{', '.join(packed)}, plain or .gz, or in {last}"
         raise ValueError(f"{source}: Expected a file in {known}.")
+    if column != "text" and kind in CUT:
+        raise ValueError(f"{source}: column {column!r}, and no columns. Expected a table or JSONL.")
     if unit and kind not in CUT:
         raise ValueError(f"{source}: unit {unit}, and each row is a text. Expected no unit.")
     if kind == ".txt":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 Unit = Literal["line", "paragraph", "page", "file"]
 Line = tuple[str, str]  # where it is, and what it says
@@ -21,6 +21,8 @@ def cut(lines: Iterable[Line], unit: Unit, *, dehyphen: bool = False) -> Iterato
         A page is all lines of it.
     dehyphen: Mend broken words; in what has several lines, the lines too.
     """
+    if unit not in get_args(Unit):
+        raise ValueError(f"unit {unit!r}. Expected one of {', '.join(get_args(Unit))}.")
     if unit == "line":
         yield from _mended(lines) if dehyphen else lines
         return

@@ -387,3 +387,15 @@ def test_the_commands_of_the_page_run(tmp_path):
     assert saved["corpora"]["train"]["batches"] == 3 and saved["training"]["max_steps"] == 2
     assert len(list((made / "ner_crf" / "top").glob("step-*/meta.json"))) == 3
     assert spacy.load(made / "ner_crf" / "model-best").pipe_names == ["ner_crf"]
+
+
+def test_what_is_given_twice_is_refused():
+    for twice in (["debug=step,step"], ["debug=step", "debug=step"], ["a.b=1", "a.b=2"]):
+        with pytest.raises(ValueError, match=r"twice\. Expected it once\."):
+            compose(["model=cnn", *twice], ROOT)
+
+
+@pytest.mark.parametrize("debug", DEBUG)
+def test_early_stopping_goes_with_every_debug_preset(debug):
+    text = compose(["model=cnn", "data=sample", "logger=early_stopping", f"debug={debug}"], ROOT)
+    assert Config().from_str(text)["training"]["patience"] == 1_000_000_000

@@ -206,3 +206,11 @@ def test_what_cannot_be_scored_is_named_and_earlier_metrics_stay(
     assert code == 1 and "Cannot evaluate" in said
     assert message.replace(" ", "") in said.replace(" ", "")
     assert output.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("name", ["dev.spacy", "model", "model/meta.json"])
+def test_scores_never_replace_what_they_are_of(model, corpus, tmp_path, name):
+    before = corpus.read_bytes()
+    with pytest.raises(ValueError, match=r"would replace the input .*(dev\.spacy|model)"):
+        evaluate_tokens(model, corpus, tmp_path / name)
+    assert corpus.read_bytes() == before and (model / "meta.json").exists()

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import spacy
 import typer
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 from typer.testing import CliRunner
 
 from scripts import experiment as module
@@ -76,6 +78,22 @@ def fake_inputs(config, overrides):
         raise ValueError("x: no such file")
 
 
+def annotated() -> Doc:
+    """Return a doc with something to learn for each task."""
+    doc = Doc(Vocab(), ["a"], tags=["x"], ents=["O"])
+    doc.cats = {"joy": 1.0}
+    return doc
+
+
+def test_a_corpus_of_another_task_is_refused_before_the_work(project, monkeypatch):
+    no_work(monkeypatch)
+    doc = Doc(Vocab(), ["a"])
+    DocBin(["ORTH"], docs=[doc]).to_disk(project / "corpus" / "tiny" / "dev.spacy")
+    for config, where in (("cnn", "doc.cats"), ("references", "token.tag_"), ("ner_crf", "doc.en")):
+        with pytest.raises(ValueError, match=rf"dev\.spacy: nothing in {where}.*Expected what con"):
+            experiment(config, data="tiny")
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A git repository with a config and a corpus; training is played by fakes."""
@@ -89,8 +107,12 @@ def project(tmp_path, monkeypatch):
     write(tmp_path / ".gitignore", "corpus/\ntraining/\n")
     git("add", ".")
     git("commit", "-q", "-m", "start")
-    for name in ("train.spacy", "dev.spacy", "test.spacy", "labels.json", "views.json"):
+    for name in ("labels.json", "views.json"):
         write(tmp_path / "corpus" / "tiny" / name)
+    for split in ("train", "dev", "test"):
+        DocBin(["ORTH", "TAG", "ENT_IOB"], docs=[annotated()]).to_disk(
+            tmp_path / "corpus" / "tiny" / f"{split}.spacy"
+        )
     monkeypatch.setitem(module.TUNE, "textcat", fake_decide)
     for task, fake in {"entities": fake_evaluate_entities, "tokens": fake_evaluate_tokens}.items():
         monkeypatch.setitem(module.TUNE, task, fake_decide)

@@ -300,3 +300,25 @@ def test_the_command_refuses_in_a_sentence(arguments, said):
 def test_a_classifier_takes_mended_texts_through_the_command_too(decided):
     found = run(decided, "so hap-\npy", "--dehyphen", "--json")
     assert json.loads(found.output)["text"] == "so happy"
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "said"),
+    [
+        (["x", "y"], {"batch_size": 0}, "^batch_size 0. Expected 1 or more"),
+        (["x", None], {}, "^None: no text. Expected a str"),
+        (["a\ud800"], {}, r"^'a\\ud800': no text"),
+    ],
+)
+def test_what_cannot_be_predicted_is_named(texts, settings, said):
+    with pytest.raises(ValueError, match=said):
+        list(predict("small/tokens", texts, **settings))
+
+
+def test_a_column_of_files_that_have_none_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n")
+    for source in (tmp_path / "a.txt", tmp_path):
+        with pytest.raises(ValueError, match=r"column 'body', and no columns\. Expected a table"):
+            list(read_texts(source, column="body"))
+    (tmp_path / "b.jsonl").write_text('{"body": "two"}\n')
+    assert [row["text"] for row in read_texts(tmp_path, column="body")] == ["one", "two"]

@@ -294,3 +294,10 @@ def test_the_config_finds_the_reader_and_checks_its_arguments(tmp_path):
         texts(folds=2)
     with pytest.raises(ValueError, match=r"'trian' is not typing\.Literal"):
         texts(split="trian")
+
+
+def test_a_label_to_keep_together_that_no_word_has_is_refused(tmp_path):
+    (tmp_path / "x.txt").write_text("<a> x </a> <b> y </b>\n")
+    reader = create_tagged_words_reader(tmp_path / "x.txt", together="c")
+    with pytest.raises(ValueError, match=r"x\.txt: no word is 'c'\. Expected one of a, b\."):
+        list(reader(spacy.blank("en")))

@@ -62,10 +62,23 @@ def test_a_config_of_a_loaded_pipeline_tells_its_task_too():
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
+        ({"what": "all"}, "^what 'all', top_k 0. Expected what both, decisions, scores"),
+        ({"top_k": -1}, "^what 'both', top_k -1. Expected .*0 or more"),
+        ({"what": "decisions", "top_k": 2}, "^top_k 2 of scores, and what decisions"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(asked, said):
+    with pytest.raises(ValueError, match=said):
+        check_settings("textcat", **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
         ({"what": "scores"}, r"^what with a pipeline that tags words\. Expected one that labels"),
         ({"top_k": 3}, "^top_k with a pipeline"),
         ({"with_words": True}, "^explain with a pipeline"),
-        ({"what": "decisions", "top_k": 1}, "^what, top_k with a pipeline"),
+        ({"what": "scores", "top_k": 1}, "^what, top_k with a pipeline"),
     ],
 )
 def test_scores_of_labels_are_for_classifiers_of_texts(asked, said):

@@ -92,3 +92,8 @@ def test_all_lines_can_be_one_text(unit):
         ("line 1", "An example of\n  \n\nwords and more\n")
     ]
     assert list(cut([], unit)) == []
+
+
+def test_a_unit_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"^unit 'sentence'\. Expected one of line, paragraph"):
+        list(cut([("line 1", "a")], "sentence"))
