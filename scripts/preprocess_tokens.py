@@ -59,6 +59,9 @@ def preprocess_tokens(
     splitting, parts = _find(source, file, splitting, more)
     if twice := [path.name for path in parts.values() if path.name in more]:
         raise ValueError(f"{source}: {twice[0]} and --more {twice[0]}. Expected another file.")
+    names = [*(path.name for path in parts.values()), *more]
+    if skip and not any(name.endswith((".txt", ".txt.gz")) for name in names):
+        raise ValueError(f"{source}: skip {skip[0]}, and JSONL has no elements. Expected no skip.")
     found = _read(parts, splitting, read)
     if lacking := [split for split in ("train", "dev") if not found.get(split)]:
         raise ValueError(f"{source}: no texts for {lacking[0]}. Expected some for train and dev.")

@@ -214,6 +214,8 @@ BAD = {
     "splitting": (SPLIT, {"splitting": Splitting()},
                   r"shares, seed or folds, and train\.txt and dev\.txt and test\.txt\. Expected"),
     "no more": (SPLIT, {"more": ["m.txt"]}, r"m\.txt: no such file\. Expected one to train"),
+    "no elements": ({"all_jsonl": '{"tokens": ["a"], "labels": ["b"]}'}, {"skip": ["br"]},
+                    r"in: skip br, and JSONL has no elements\. Expected no skip"),
     "more again": (SPLIT, {"more": ["dev.txt"]}, r"in: dev\.txt and --more dev\.txt\. Expected an"),
     "together": ({"all_txt": "<a> x </a>\n<b> y </b>"}, {"splitting": Splitting(together="c")},
                  r"all\.txt: no word is 'c'\. Expected one of a, b\."),
