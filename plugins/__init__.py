@@ -32,6 +32,8 @@ import plugins.seq2seq
 import plugins.seq2seq_models
 import plugins.shards
 import plugins.shims
+import plugins.soft_labels
+import plugins.soft_textcat
 import plugins.standoff
 import plugins.stream
 import plugins.tagged_words

@@ -3,8 +3,9 @@
 `textcat_multilabel` hands its model one gradient: score - truth, with 0 where the truth is missing.
 Its own logistic layer multiplies that by s(1 - s), which is squared error: a rare label that is
 missed at 0.02 then pulls fifty times less than under log loss. Each layer here applies the sigmoid
-forward, reads the truth back from the sign of the gradient and returns the gradient of its own loss
-for the logits. The component stays spaCy's, so the loss that training prints is always the mean
+forward, reads the truth back from the gradient and returns the gradient of its own loss for the
+logits. A soft truth of 0.3, see plugins/soft_textcat.py, has 0.3 of the loss of a positive and 0.7 of
+that of a negative. The component stays spaCy's, so the loss that training prints is always the mean
 squared error, whatever is minimised.
 """
 
@@ -129,9 +130,15 @@ def _forward(model: Model, X: Floats2d, is_train: bool) -> tuple[Floats2d, Calla
     Y = model.ops.sigmoid(X)
 
     def backprop(dY: Floats2d) -> Floats2d:
-        truth = (dY < 0).astype(Y.dtype)
+        loss, truth = model.attrs["loss"], (dY < 0).astype(Y.dtype)
         known = (dY != 0).astype(Y.dtype)
-        _, dX = model.attrs["loss"](Y, truth)
+        soft = (Y - dY).clip(0, 1)
+        if abs(soft - truth).max(initial=0) > 1e-6:
+            _, dX_positive = loss(Y, known * 0 + 1)
+            _, dX_negative = loss(Y, known * 0)
+            dX = soft * dX_positive + (1 - soft) * dX_negative
+        else:
+            _, dX = loss(Y, truth)
         return (dX * known).astype(X.dtype)
 
     return Y, backprop

@@ -14,10 +14,10 @@ from thinc.api import Config
 from scripts.asset_list import ARCHIVES, ASSETS
 from scripts.check_config import nearest_first
 
-ORDER = ("model", "data", "trainer", "start", "logger", "debug")  # in which parts are merged
+ORDER = ("model", "labels", "data", "distil", "trainer", "start", "logger", "debug")  # in which parts are merged
 ALONE = ("model", "data")  # of which there is one
 FRAGMENTS = "configs/groups"
-DATA_FILES = ("train", "dev", "labels")
+DATA_FILES = ("train", "dev", "labels", "soft")
 
 
 def groups(root: Path = Path()) -> dict[str, dict[str, str]]:
@@ -148,7 +148,8 @@ def _with_data(config: Config, name: str, where: str) -> Config:
     for key in DATA_FILES:
         path = Path(str(config.get("paths", {}).get(key)))
         if len(path.parts) == 3 and path.parts[0] in ("corpus", "assets"):
-            new["paths"][key] = (path.parent.parent / name / path.name).as_posix()
+            folder = f"{name}-soft" if key == "soft" else name
+            new["paths"][key] = (path.parent.parent / folder / path.name).as_posix()
             found = True
     if not found:
         raise ValueError(f"{where}: no paths.train of the form corpus/NAME/FILE. Expected one.")

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,8 @@ from wasabi import msg
 
 from scripts.annotations import WHERE, is_annotated
 from scripts.check_config import check_config, check_inputs
+from scripts.compose import compose
+from scripts.config_groups import ALONE, FRAGMENTS
 from scripts.decide import decide
 from scripts.decide_entities import decide_entities
 from scripts.decide_pairs import decide_pairs
@@ -32,6 +34,7 @@ from scripts.gpu import use_gpu
 from scripts.tasks import Task, scores_of, task_of
 from scripts.train import train
 
+GROUPS = Path(FRAGMENTS)
 OWN_PATHS = ("train", "dev", "labels")
 TUNE = {
     "textcat": decide,
@@ -49,6 +52,7 @@ class Run:
     config: Path
     data: str
     name: str
+    parts: list[str] = field(default_factory=list)
 
     @property
     def corpus(self) -> Path:
@@ -70,6 +74,11 @@ class Run:
         """Return what the config's pipeline is for, one of the keys of TUNE."""
         return task_of(load_config(self.config))
 
+    @property
+    def trained(self) -> Path:
+        """Config that is trained: the one of configs/, or what is composed of it and the parts."""
+        return self.folder.with_name(f"{self.name}.cfg") if self.parts else self.config
+
 
 def experiment(
     config: str,
@@ -80,6 +89,7 @@ def experiment(
     test: bool = False,
     force: bool = False,
     commit: bool = False,
+    parts: list[str] | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a config, tune its thresholds on dev and score it; every check comes before the work.
@@ -90,13 +100,18 @@ def experiment(
     test: Score the test set too, after dev.
     force: Delete an earlier run of this name, whole or half-finished, and replace its metrics.
     commit: Commit the config and the metrics, and nothing else.
+    parts: Of configs/groups, such as labels=soft, to be merged into the config: docs/compose.md.
     overrides: Config values by dotted key.
     RETURNS: scores on dev by name, said (the same as a sentence), git (commands that commit
         config and metrics), run (Run).
     RAISES ValueError: A name, key or file does not exist, or something would be overwritten.
     """
     overrides = dict(sorted((overrides or {}).items()))
-    run = Run(Path("configs") / f"{config}.cfg", data, name or run_name(config, overrides))
+    parts = list(parts or [])
+    name_of = "-".join([config, *(part.partition("=")[2] for part in parts)])
+    run = Run(
+        Path("configs") / f"{config}.cfg", data, name or run_name(name_of, overrides), parts
+    )
     splits = ["dev", "test"] if test else ["dev"]
     check_run(run, overrides, splits, gpu_id=gpu_id, force=force)
     if commit:
@@ -105,7 +120,7 @@ def experiment(
     result = _work(run, overrides, splits, gpu_id, facts)
     scores = scores_of(run.task, result)
     said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    title = name or describe(config, overrides)
+    title = name or describe(name_of, overrides)
     commands = _commit_commands(run, splits, f"{title} on {data}: {said} (dev)")
     if commit:
         check_index(run, splits)  # once more: training takes long
@@ -141,13 +156,15 @@ def check_run(
     own = [f"--paths.{key}" for key in OWN_PATHS if f"paths.{key}" in overrides]
     if own:
         raise ValueError(f"{own[0]} is set by --data. Expected other keys.")
-    check_config(run.config, {**overrides, **_paths(run)})
+    if run.parts:
+        _compose(run)
+    check_config(run.trained, {**overrides, **_paths(run)})
     files = [f"{split}.spacy" for split in ("train", *splits)] + ["labels.json"]
     files += ["views.json"] if run.task == "textcat" else []
     for path in (run.corpus / file for file in files):
         if not path.exists():
             raise ValueError(f"{path}: no such file. Expected it before training; run preprocess.")
-    check_inputs(run.config, {**overrides, **_paths(run)})
+    check_inputs(run.trained, {**overrides, **_paths(run)})
     _check_annotated(run, ["train", *splits])
     use_gpu(gpu_id)
     if not force:
@@ -182,7 +199,7 @@ def _work(
     run: Run, overrides: dict[str, Any], splits: list[str], gpu_id: int, facts: dict[str, Any]
 ) -> dict[str, Any]:
     trained, pipeline = run.folder / "trained", run.folder / "pipeline"
-    train(run.config, trained, gpu_id=gpu_id, overrides={**overrides, **_paths(run)})
+    train(run.trained, trained, gpu_id=gpu_id, overrides={**overrides, **_paths(run)})
     for path in run.folder.iterdir():
         if path != trained:  # made from the model that was just replaced
             remove(path)
@@ -201,6 +218,19 @@ def _work(
             temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
         remove(raw)
     return results["dev"]
+
+
+def _compose(run: Run) -> None:
+    """Write the config of a run that has parts.
+
+    RAISES ValueError: A part that is none, or chooses another model or data set.
+    """
+    for part in run.parts:
+        if part.partition("=")[0] in ALONE or "." in part.partition("=")[0]:
+            raise ValueError(f"--part {part}: expected a group of configs/groups and its option.")
+    text = compose([f"model={run.config.stem}", f"data={run.data}", *run.parts])
+    with replacing(run.trained) as temporary:
+        temporary.write_text(text, encoding="utf8")
 
 
 def _check_annotated(run: Run, splits: list[str]) -> None:
@@ -232,15 +262,18 @@ def _facts(run: Run, overrides: dict[str, Any], splits: list[str], gpu_id: int) 
     command = ["python", "-m", "scripts.experiment", run.config.stem, "--data", run.data]
     command += ["--name", run.name, "--gpu-id", str(gpu_id)]
     command += ["--test"] if "test" in splits else []
+    for part in run.parts:
+        command += ["--part", part]
     for key, value in overrides.items():
         command += [f"--{key}", _text(value)]
     return {
         "run": run.name,
         "config": run.config.as_posix(),
         "data": run.data,
+        "parts": run.parts,
         "overrides": overrides,
         "commit": _commit_id(),
-        "uncommitted": uncommitted(run.config, Path("plugins"), Path("scripts")),
+        "uncommitted": uncommitted(run.config, GROUPS, Path("plugins"), Path("scripts")),
         "command": shlex.join(command),
     }
 
@@ -324,6 +357,10 @@ def main(
     commit: Annotated[
         bool, typer.Option("--commit", help="Commit the config and the metrics")
     ] = False,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="Part of configs/groups to merge, e.g. labels=soft; may be repeated"),
+    ] = None,
 ) -> None:
     """Train, tune and score a config; further options override it, e.g. --training.dropout 0.3."""
     file = Path("configs") / f"{config}.cfg"
@@ -338,6 +375,7 @@ def main(
             test=test,
             force=force,
             commit=commit,
+            parts=part,
             overrides=_parse(ctx.args),
         )
     except ValueError as error:

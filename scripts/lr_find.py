@@ -36,7 +36,14 @@ LEARN_RATE = "training.optimizer.learn_rate"
 ROUNDING = 1e-9  # of a mean of equal losses
 DIVERGED = 4.0  # times the least smoothed loss; fastai's rule
 # Factories whose loss is a mean over the batch; the others of spaCy and of this project add it up.
-MEANS = ("textcat", "textcat_multilabel", "entity_linker", "pretraining_objective", "seq2seq")
+MEANS = (
+    "textcat",
+    "textcat_multilabel",
+    "soft_textcat_multilabel",
+    "entity_linker",
+    "pretraining_objective",
+    "seq2seq",
+)
 
 
 def lr_find(

@@ -25,6 +25,7 @@ from wasabi import msg
 import plugins
 from scripts.files import remove, replacing
 from scripts.front_matter import read_front_matter
+from scripts.scores import TEXTCAT_FACTORIES
 
 PLUGINS = Path(plugins.__file__).parent
 # setuptools' own build step: it needs neither pip nor a network, as isolated builds do.
@@ -216,7 +217,7 @@ def is_tuned(pipeline: Path) -> bool:
     """Return whether a saved pipeline decides, or its text classifier only scores."""
     components = load_config(pipeline / "config.cfg")["components"].values()
     files = pipeline.glob("*/thresholds.json")
-    scores = any(component.get("factory") == "textcat_multilabel" for component in components)
+    scores = any(component.get("factory") in TEXTCAT_FACTORIES for component in components)
     return not scores or any(srsly.read_json(file)["thresholds"] for file in files)
 
 

@@ -15,6 +15,8 @@ from tqdm import tqdm
 import plugins  # noqa: F401  registers what the pipelines are made of
 from scripts.gpu import use_gpu
 
+TEXTCAT_FACTORIES = ("textcat_multilabel", "soft_textcat_multilabel")
+
 
 @dataclass
 class Scores:
@@ -70,7 +72,7 @@ def labels_of(nlp: Language) -> list[str]:
     RAISES ValueError: The pipeline has no multilabel text classifier, or more than one.
     """
     found = [
-        name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "textcat_multilabel"
+        name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory in TEXTCAT_FACTORIES
     ]
     if len(found) != 1:
         raise ValueError(f"Pipeline {nlp.pipe_names}. Expected exactly one textcat_multilabel.")

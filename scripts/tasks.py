@@ -9,6 +9,7 @@ from spacy.language import Language
 
 from scripts.entity_corpus import FACTORIES as ENTITY_FACTORIES
 from scripts.pair_corpus import FACTORY as PAIR_FACTORY
+from scripts.scores import TEXTCAT_FACTORIES
 from scripts.token_corpus import FACTORY as TOKEN_FACTORY
 
 Task = Literal["textcat", "pairs", "tokens", "entities"]
@@ -16,7 +17,7 @@ What = Literal["both", "decisions", "scores"]
 
 # A pipeline with components of several is for the first of them.
 FACTORIES: dict[Task, tuple[str, ...]] = {
-    "textcat": ("textcat_multilabel",),
+    "textcat": TEXTCAT_FACTORIES,
     "pairs": (PAIR_FACTORY,),
     "tokens": (TOKEN_FACTORY,),
     "entities": ENTITY_FACTORIES,
