@@ -4,9 +4,9 @@
 Its own logistic layer multiplies that by s(1 - s), which is squared error: a rare label that is
 missed at 0.02 then pulls fifty times less than under log loss. Each layer here applies the sigmoid
 forward, reads the truth back from the gradient and returns the gradient of its own loss for the
-logits. A soft truth of 0.3, see plugins/soft_textcat.py, has 0.3 of the loss of a positive and 0.7 of
-that of a negative. The component stays spaCy's, so the loss that training prints is always the mean
-squared error, whatever is minimised.
+logits. A soft truth of 0.3, see plugins/soft_textcat.py, has 0.3 of the loss of a positive and 0.7
+of that of a negative. The component stays spaCy's, so the loss that training prints is always the
+mean squared error, whatever is minimised.
 """
 
 from collections.abc import Callable

@@ -42,15 +42,19 @@ def create_soft_labels(
         if value is not None and value < 0:
             raise ValueError(f"{name} {value}. Expected 0 or more, or null.")
     passes = count()
+    kept: list[Language] = []
     raw: list[Example] = []
     labelled: list[Example] = []
 
     def read(nlp: Language) -> Iterator[Example]:
-        if not labelled:
+        if not kept or kept[0] is not nlp:  # docs belong to the vocabulary of one pipeline
+            raw.clear()
+            labelled.clear()
             labels, rows = _read(Path(path))
             labelled.extend(_with_soft(corpus(nlp), labels, rows, Path(path)))
             for text, soft in islice(rows.items(), raw_limit):  # the posts are no longer in there
                 raw.append(_example(nlp, text, (labels, soft)))
+            kept[:] = [nlp]  # last: what failed is read again, and fails again
         number = next(passes)
         chosen = list(labelled) + _share(raw, raw_per_epoch, number)
         random.shuffle(chosen)  # seeded by spaCy, as its own batchers are
@@ -126,6 +130,6 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             for number, raw in enumerate(stream, 1):
                 yield f"{path}, line {number}", raw.decode("utf8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, line {number + 1}: {error.reason}. Expected UTF-8.") from error
+        raise ValueError(f"{path}, line {number}: {error.reason}. Expected UTF-8.") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}, line {number + 1}: {error}. Expected a whole gzip.") from error

@@ -195,6 +195,8 @@ def _problems_of_values(values: dict[str, str], project: Path) -> list[str]:
     for name in ("text_column", "label_column", "label_separator"):
         if not values[name]:
             problems.append(f"{name}: empty. Expected a text.")
+    if values["raw"] and not (project / values["raw"]).exists():
+        problems.append(f"raw: no file or folder {values['raw']!r}. Expected texts, or nothing.")
     problems += [_problem_of_lang(values["lang"])]
     problems += [_problem_of_file(n, values[n], project) for n in ("config", "search")]
     return [

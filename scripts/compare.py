@@ -42,7 +42,7 @@ def compare(folder: Path, split: str = "test") -> dict[str, dict[str, str]]:
         standard deviation (of the sample), then the means of the costs; "" where a file lacks one.
     RAISES ValueError: There are no metrics of that split.
     """
-    return {name: row_of(list(runs.values())) for name, runs in _read(folder, split).items()}
+    return {name: row_of(list(runs.values())) for name, runs in read_runs(folder, split).items()}
 
 
 def differences(
@@ -50,6 +50,7 @@ def differences(
     split: str = "test",
     *,
     reference: str | None = None,
+    others: dict[str, str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, str]]:
@@ -60,6 +61,7 @@ def differences(
 
     folder, split: As for compare.
     reference: Experiment to compare the others with; each with the next lower one when None.
+    others: By experiment, the one to compare it with; no more than these, and no reference then.
     resamples, seed: Of the bootstrap.
     RETURNS: By experiment, best first: what it is compared with, seeds of both, the difference on
         all docs, the interval of the middle 95 % of the resamples, the share of them in which the
@@ -68,18 +70,20 @@ def differences(
     RAISES ValueError: There are no such metrics, they are of different docs, or damaged.
     SOURCE: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation.
     """
-    groups = _read(folder, split)
-    if reference is not None and reference not in groups:
-        raise ValueError(f"--reference {reference}. Expected one of {', '.join(groups)}.")
+    groups = read_runs(folder, split)
+    named = [reference or "", *(others or {}), *(others or {}).values()]
+    for name in named:
+        if name and name not in groups:
+            raise ValueError(f"--reference {name}. Expected one of {', '.join(groups)}.")
     _check_same_docs({path: run for runs in groups.values() for path, run in runs.items()})
     names = list(groups)
-    pairs = (
-        pairwise(names)
-        if reference is None
-        else ((name, reference) for name in names if name != reference)
-    )
+    pairs = list((others or {}).items())
+    if others is None:
+        against = ((name, reference) for name in names if name != reference)
+        pairs = list(pairwise(names) if reference is None else against)
     drawn: dict[str, Floats | str] = {
-        name: _resample(runs, resamples, seed) for name, runs in groups.items()
+        name: _resample(groups[name], resamples, seed)
+        for name in {n for pair in pairs for n in pair}
     }
     return {
         one: {
@@ -118,8 +122,12 @@ def _repeated(groups: dict[str, dict[Path, dict[str, Any]]]) -> dict[Path, Path]
     return found
 
 
-def _read(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
-    """Return the runs of each experiment by file, the best experiment first."""
+def read_runs(folder: Path, split: str) -> dict[str, dict[Path, dict[str, Any]]]:
+    """Return the runs of each experiment by file, the best experiment first.
+
+    folder, split: As for compare.
+    RAISES ValueError: There are no metrics of that split.
+    """
     groups = _groups(folder, split)
     again = _repeated(groups)
     groups = {

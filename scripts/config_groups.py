@@ -14,7 +14,8 @@ from thinc.api import Config
 from scripts.asset_list import ARCHIVES, ASSETS
 from scripts.check_config import nearest_first
 
-ORDER = ("model", "labels", "data", "distil", "trainer", "start", "logger", "debug")  # in which parts are merged
+# In which parts are merged.
+ORDER = ("model", "labels", "data", "distil", "trainer", "start", "logger", "debug")
 ALONE = ("model", "data")  # of which there is one
 FRAGMENTS = "configs/groups"
 DATA_FILES = ("train", "dev", "labels", "soft")

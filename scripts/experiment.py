@@ -109,9 +109,7 @@ def experiment(
     overrides = dict(sorted((overrides or {}).items()))
     parts = list(parts or [])
     name_of = "-".join([config, *(part.partition("=")[2] for part in parts)])
-    run = Run(
-        Path("configs") / f"{config}.cfg", data, name or run_name(name_of, overrides), parts
-    )
+    run = Run(Path("configs") / f"{config}.cfg", data, name or run_name(name_of, overrides), parts)
     splits = ["dev", "test"] if test else ["dev"]
     check_run(run, overrides, splits, gpu_id=gpu_id, force=force)
     if commit:

@@ -139,9 +139,7 @@ def _merge(shards: list[Path], folders: list[Path], labels: list[str], output: P
         _write(temporary, _means(shards, folders, labels))
 
 
-def _means(
-    shards: list[Path], folders: list[Path], labels: list[str]
-) -> Iterator[dict[str, Any]]:
+def _means(shards: list[Path], folders: list[Path], labels: list[str]) -> Iterator[dict[str, Any]]:
     for shard in tqdm(shards, desc="means", unit=" files"):
         with ExitStack() as stack:
             files = [stack.enter_context(gzip.open(folder / shard.name)) for folder in folders]
@@ -163,7 +161,7 @@ def main(
     output: Annotated[Path, typer.Argument(help="Folder for soft.jsonl.gz")],
     teachers: Annotated[list[Path], typer.Argument(help="Pipelines with tuned thresholds")],
     corpus: Annotated[Path, typer.Option(help="Folder of train.spacy and the held-out splits")],
-    raw: Annotated[Path | None, typer.Option(help="Texts without labels, file or folder")] = None,
+    raw: Annotated[str, typer.Option(help="Texts without labels, file or folder; or none")] = "",
     limit: Annotated[int, typer.Option(help="Raw texts to take", min=0)] = 120_000,
     min_words: Annotated[int, typer.Option(help="Of a raw text", min=1)] = 3,
     max_words: Annotated[int, typer.Option(help="Of a raw text", min=1)] = 30,
@@ -176,7 +174,7 @@ def main(
             teachers,
             corpus,
             output,
-            raw=raw,
+            raw=Path(raw) if raw else None,
             limit=limit,
             min_words=min_words,
             max_words=max_words,

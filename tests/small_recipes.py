@@ -16,6 +16,7 @@ from thinc.api import Config
 from benchmarks.parallel import joined_by_file
 from plugins.markup import Markup
 from plugins.tagged_words import Tagged, make_reference
+from scripts.compose import compose
 from scripts.train import train
 from scripts.train_worker import Worker
 from scripts.training_state import digest_of, weights_to_dict
@@ -89,6 +90,19 @@ def shards(cnn, tmp_path_factory) -> tuple[Path, dict]:
         "training.max_epochs": -1,
     }
     return cnn[0], {**cnn[1], **more}
+
+
+@pytest.fixture(scope="module")
+def soft(cnn, tmp_path_factory) -> tuple[Path, dict]:
+    """cnn with soft labels of its posts and of raw texts, of which each pass has another part."""
+    folder = tmp_path_factory.mktemp("soft")
+    docs = DocBin().from_disk(cnn[1]["paths.train"]).get_docs(spacy.blank("en").vocab)
+    texts = [*dict.fromkeys(doc.text for doc in docs), *(f"raw bus {n}" for n in range(7))]
+    rows = [{"text": x, "soft": {y: 0.1 + 0.7 * (y[0] in x) for y in LABELS}} for x in texts]
+    srsly.write_jsonl(folder / "soft.jsonl", rows)
+    (folder / "soft.cfg").write_text(compose(["model=cnn", "labels=soft"], ROOT))
+    more = {"paths.soft": str(folder / "soft.jsonl"), "corpora.train.raw_per_epoch": 3}
+    return folder / "soft.cfg", {**cnn[1], **more, "training.max_epochs": -1}
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +349,7 @@ def crf_model(ner_crf, tmp_path_factory) -> Path:
     return folder / "model-best"
 
 
-RECIPES = ["cnn", "stream", "shards", "torch_lstm", "bert", "multitask", "frozen"]
+RECIPES = ["cnn", "stream", "shards", "soft", "torch_lstm", "bert", "multitask", "frozen"]
 RECIPES += ["sourced", "imdb", "ner", "ner_crf", "ner_crf_trf", "references", "references_trf"]
 RECIPES += ["seq2seq", "seq2seq_rnn"]
 

@@ -131,6 +131,7 @@ def test_config_values_in_the_variable_of_spacy_are_its_own_business(project):
         ({"lang": "english"}, r"spaCy has no language 'english'"),
         ({"lang": "qq"}, r"spaCy has no language 'qq'"),
         ({"label_separator": ""}, r"label_separator: empty"),
+        ({"raw": "assets/x.jsonl"}, r"raw: no file or folder 'assets/x\.jsonl'\. Expected texts"),
     ],
 )
 def test_values_that_no_command_can_use_are_refused(project, changes, message):

@@ -37,7 +37,7 @@ def composed(*settings: str) -> Config:
 
 
 def test_there_are_groups():
-    assert list(KNOWN)[:2] == ["model", "data"]
+    assert list(KNOWN)[:4] == ["model", "labels", "data", "distil"]
     assert {"bert", "ner_crf", "seq2seq", "stream"} <= set(MODELS) and "assemble" not in MODELS
     assert set(DEBUG) == {"limit", "overfit", "profiler", "step"}
     assert all(what for options in KNOWN.values() for what in options.values())
@@ -149,6 +149,38 @@ def test_loggers_stand_around_those_before_them():
     twice = composed("model=cnn", "logger=tensorboard", "logger=mlflow")["training"]["logger"]
     assert twice["logger1"]["logger2"]["@loggers"] == "goemotions.TensorBoard.v1"
     assert twice["logger1"]["logger1"]["@loggers"] == "spacy.ConsoleLogger.v1"
+
+
+@pytest.mark.parametrize("model", ["cnn", "torch_lstm", "bert", "stream"])
+def test_soft_labels_wrap_the_reader_of_a_classifier_and_lie_beside_the_data(model):
+    found = composed(f"model={model}", "data=sample", "labels=soft")
+    before = composed(f"model={model}", "data=sample")
+    assert found["paths"] == {**before["paths"], "soft": "corpus/sample-soft/soft.jsonl.gz"}
+    reader = found["corpora"]["train"]
+    assert reader["@readers"] == "goemotions.SoftLabels.v1"
+    inner = reader["corpus"]
+    assert inner["@readers"] == before["corpora"]["train"]["@readers"]
+    assert found["corpora"]["dev"] == before["corpora"]["dev"]
+    part = found["components"]["textcat_multilabel"]
+    assert (part["factory"], part["soft_weight"]) == ("soft_textcat_multilabel", 0.5)
+    assert part["model"] == before["components"]["textcat_multilabel"]["model"]
+
+
+def test_soft_labels_are_for_classifiers_of_texts():
+    with pytest.raises(
+        ValueError, match=r"labels=soft, \[components\]: .* no \[textcat_multilabel"
+    ):
+        compose(["model=ner", "labels=soft"], ROOT)
+
+
+def test_the_learn_rate_of_a_student_falls_to_0_at_its_last_step():
+    parts = ("model=cnn", "labels=soft", "distil=cnn", "training.max_steps=70")
+    training = composed(*parts).interpolate()["training"]
+    rate = training["optimizer"]["learn_rate"]
+    assert (rate["@schedules"], rate["total_steps"]) == ("warmup_linear.v1", 70)
+    assert (training["patience"], training["max_epochs"]) == (0, 0)
+    embed = composed(*parts)["components"]["textcat_multilabel"]["model"]["tok2vec"]["embed"]
+    assert embed["rows"] == [10000, 1000] and embed["attrs"]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -355,7 +387,7 @@ def test_the_page_has_commands():
     assert len(LINES) == 5 and all(line.startswith("python -m scripts.") for line in LINES)
     page = PAGE.read_text(encoding="utf8")
     named = {group: re.search(rf"^\| `{group}` \|(.*)", page, re.MULTILINE)[1] for group in KNOWN}
-    for group in ("trainer", "start", "logger", "debug"):
+    for group in ("labels", "distil", "trainer", "start", "logger", "debug"):
         assert [option for option in KNOWN[group] if f"`{option}`" not in named[group]] == []
 
 

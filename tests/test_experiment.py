@@ -1,6 +1,7 @@
 """Experiments: what they refuse, where they write, what they commit."""
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import spacy
 import typer
 from spacy.tokens import Doc, DocBin
+from spacy.util import load_config
 from spacy.vocab import Vocab
 from typer.testing import CliRunner
 
@@ -156,6 +158,7 @@ def test_run_writes_pipeline_and_metrics_with_the_facts(project):
         "run": "cnn-dropout0.3",
         "config": "configs/cnn.cfg",
         "data": "tiny",
+        "parts": [],
         "overrides": {"training.dropout": 0.3},
         "commit": git("rev-parse", "HEAD").strip(),
         "uncommitted": [],
@@ -498,3 +501,78 @@ def test_a_real_run_of_words_leaves_the_pipeline_of_its_scores(
     cost = written["conditions"]["decision"]["switch_cost"]
     assert spacy.load(pipeline).get_pipe("token_classifier").switch_cost == cost
     assert written["experiment"]["run"] == "real"
+
+
+def parts_project(project: Path) -> None:
+    """Give the project the real cnn.cfg and the real parts, committed."""
+    shutil.copytree(ROOT / "configs", project / "configs", dirs_exist_ok=True)
+    git("add", ".")
+    git("commit", "-q", "-m", "parts")
+
+
+def test_parts_are_composed_beside_the_run_and_trained(project, monkeypatch):
+    parts_project(project)
+    trained = []
+
+    def train(config, output, *, gpu_id=-1, overrides=None):
+        trained.append((config, config.read_text()))
+        fake_train(config, output, gpu_id=gpu_id, overrides=overrides)
+
+    monkeypatch.setattr(module, "train", train)
+    parts = ["labels=soft", "distil=cnn"]
+    overrides = {"training.max_steps": 7}
+    result = experiment("cnn", data="tiny", parts=parts, overrides=overrides)
+    name = "cnn-soft-cnn-max_steps7"
+    ((config, text),) = trained
+    assert config == Path("training/tiny") / f"{name}.cfg"
+    assert text.startswith("# python -m scripts.compose model=cnn data=tiny labels=soft distil=cnn")
+    composed = load_config(project / config, interpolate=False)
+    assert composed["paths"]["soft"] == "corpus/tiny-soft/soft.jsonl.gz"
+    assert composed["components"]["textcat_multilabel"]["factory"] == "soft_textcat_multilabel"
+    facts = json.loads((project / f"metrics/tiny/{name}.json").read_text())["experiment"]
+    assert facts["config"] == "configs/cnn.cfg" and facts["parts"] == parts
+    assert facts["uncommitted"] == [] and "configs/cnn.cfg" in result["git"]
+    assert f"{name}.cfg" not in result["git"]
+
+
+def test_the_command_of_a_run_with_parts_makes_it_again(project):
+    parts_project(project)
+    experiment("cnn", data="tiny", name="one", parts=["labels=soft", "distil=cnn"])
+    file, config = project / "metrics/tiny/one.json", project / "training/tiny/one.cfg"
+    before, composed = json.loads(file.read_text()), config.read_text()
+    command = before["experiment"]["command"]
+    assert "--part labels=soft --part distil=cnn" in command
+    file.unlink()
+    config.unlink()
+    found = run_cli(*shlex.split(command)[3:], "--force")
+    assert found.exit_code == 0, found.output
+    assert json.loads(file.read_text()) == before and config.read_text() == composed
+
+
+def test_a_part_that_changed_is_not_committed(project):
+    parts_project(project)
+    part = project / "configs" / "groups" / "labels" / "soft.cfg"
+    part.write_text(part.read_text().replace("soft_weight = 0.5", "soft_weight = 0.7"))
+    experiment("cnn", data="tiny", name="one", parts=["labels=soft"])
+    facts = json.loads((project / "metrics/tiny/one.json").read_text())["experiment"]
+    assert facts["uncommitted"] == ["configs/groups/labels/soft.cfg"]
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("model=bert", r"--part model=bert: expected a group of configs/groups and its option"),
+        ("data=other", r"--part data=other: expected a group of configs/groups"),
+        ("training.dropout=0.1", r"--part training\.dropout=0\.1: expected a group"),
+        ("lables=soft", r"lables=soft: no group 'lables'\. Expected one of labels"),
+        ("labels=sof", r"labels=sof: no 'sof'\. Expected one of soft"),
+        ("labels", r"labels: no =\. Expected group=option"),
+        ("trainer=mixed", r"trainer=mixed, \[components\]: .* no \[transformer\]"),
+    ],
+)
+def test_what_is_no_part_is_refused_before_the_work(project, monkeypatch, part, said):
+    parts_project(project)
+    no_work(monkeypatch)
+    with pytest.raises(ValueError, match=said):
+        experiment("cnn", data="tiny", name="one", parts=[part])
+    assert not (project / "training").exists()

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,23 @@ def paths_of(command: dict[str, Any]) -> set[str]:
     named = set(re.findall(rf"(?:^|(?<=[\s'\"=]))(?:{FOLDERS})/[^\s'\"]+", script))
     modules = re.findall(r"-m (scripts\.\w+)", script)
     named |= SINGLE & set(script.split())
+    for line in command["script"]:
+        if "-m scripts.experiment " in line:
+            named |= paths_of_experiment(line.split())
     return named | {f"{module.replace('.', '/')}.py" for module in modules}
+
+
+def paths_of_experiment(words: list[str]) -> set[str]:
+    """Return what an experiment reads and writes, which it names by config, data and run."""
+    config = words[words.index("scripts.experiment") + 1]
+    data, name = (words[words.index(option) + 1] for option in ("--data", "--name"))
+    files = ("train.spacy", "dev.spacy", "labels.json", "views.json")
+    found = {f"configs/{config}.cfg", f"training/{data}/{name}", f"metrics/{data}/{name}.json"}
+    found |= {f"corpus/{data}/{file}" for file in files}
+    parts = [after for word, after in pairwise(words) if word == "--part"]
+    found |= {f"configs/groups/{part.replace('=', '/')}.cfg" for part in parts}
+    found |= {f"training/{data}/{name}.cfg"} if parts else set()
+    return found | ({f"corpus/{data}-soft/soft.jsonl.gz"} if "labels=soft" in parts else set())
 
 
 def code_of(script: str) -> set[str]:

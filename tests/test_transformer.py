@@ -7,6 +7,8 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
+from spacy_transformers.data_classes import WordpieceBatch
+from spacy_transformers.layers.transformer_model import huggingface_tokenize
 
 import plugins.transformer as transformer
 from tests.conftest import ROWS, make_examples, model_config
@@ -180,3 +182,78 @@ def test_empty_texts_in_training_teach_nothing_and_break_nothing(tiny):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"transformer '.*nope' cannot be loaded.*scripts.models"):
         make_nlp(tmp_path / "nope")
+
+
+def padded(tiny, side: str, texts: list[str]):
+    """Return the layer that runs a transformer, and a batch of wordpieces."""
+    model = make_nlp(tiny, steps=3).get_pipe("transformer").model
+    model.tokenizer.padding_side = side
+    encoded = huggingface_tokenize(model.tokenizer, texts)
+    return model.layers[0], WordpieceBatch.from_batch_encoding(encoded)
+
+
+MANY = [("love it so much " * (number * 7 % 13)) + "a" for number in range(11)]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("texts", [MANY, MANY[:1]])
+def test_groups_of_like_length_say_what_one_batch_says(tiny, monkeypatch, side, texts):
+    layer, batch = padded(tiny, side, texts)
+    monkeypatch.setattr(transformer, "GROUP", 1000)
+    expected = layer.predict(batch)
+    monkeypatch.setattr(transformer, "GROUP", 4)
+    found = layer.predict(batch)
+    assert found.keys() == expected.keys() and "pooler_output" in found
+    mask = torch.from_numpy(batch.attention_mask != 0)
+    one, other = found.last_hidden_state, expected.last_hidden_state
+    assert one.shape == other.shape == (*batch.input_ids.shape, 16)
+    assert abs(one - other)[mask].max() < 1e-5
+    assert abs(found.pooler_output - expected.pooler_output).max() < 1e-5
+    rows = found.pooler_output
+    assert len(texts) == 1 or abs(rows[1:] - rows[:-1]).max(dim=1).values.min() > 1e-5
+
+
+def test_each_group_is_as_wide_as_its_longest_text(tiny, monkeypatch):
+    layer, batch = padded(tiny, "right", MANY)
+    monkeypatch.setattr(transformer, "GROUP", 4)
+    shapes = []
+
+    def predict(part):
+        shapes.append(part.input_ids.shape)
+        assert part.attention_mask.shape == part.token_type_ids.shape == part.input_ids.shape
+        assert [len(strings) for strings in part.strings] == [part.input_ids.shape[1]] * len(part)
+        return layer.predict(part)
+
+    transformer._by_length(predict, batch)
+    widths = sorted(batch.attention_mask.sum(axis=1))
+    assert shapes == [(4, widths[3]), (4, widths[7]), (3, widths[10])]
+    assert widths[3] < widths[7] < widths[10]
+
+
+def test_updates_are_not_cut_into_groups(tiny, monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("cut in training")
+
+    nlp = make_nlp(tiny)
+    monkeypatch.setattr(transformer, "_by_length", refuse)
+    nlp.update(make_examples(nlp), sgd=nlp.create_optimizer())
+    with pytest.raises(AssertionError, match="cut in training"):
+        nlp("a text")
+
+
+def test_docs_without_words_among_many_get_no_states(tiny, monkeypatch):
+    nlp = make_nlp(tiny, steps=3)
+    texts = ["", *MANY, " ", ""]
+    monkeypatch.setattr(transformer, "GROUP", 4)
+    found = [doc.cats for doc in nlp.pipe(texts)]
+    monkeypatch.setattr(transformer, "GROUP", 1000)
+    for cats, doc in zip(found, nlp.pipe(texts), strict=True):
+        assert cats == pytest.approx(doc.cats, abs=1e-5)
+
+
+def test_predictions_in_bfloat16_are_rounded_and_float32(tiny):
+    exact, rounded = (make_nlp(tiny, predict_in=name) for name in ("float32", "bfloat16"))
+    docs = [exact.make_doc(text) for text in MANY]
+    states = [nlp.get_pipe("transformer").predict(docs) for nlp in (exact, rounded)]
+    one, other = (state.model_output.last_hidden_state for state in states)
+    assert other.dtype == torch.float32 and 1e-5 < abs(one - other).max() < 0.2
