@@ -1,0 +1,194 @@
+"""Time predictions of cnn and bert, as shipped and as by default, TF-IDF and plain transformers."""
+
+import statistics
+import time
+from collections import deque
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy
+import spacy
+import srsly
+import torch
+import typer
+from transformers import AutoModel, AutoTokenizer
+from wasabi import msg
+
+import plugins  # noqa: F401  registers what the pipelines name
+from benchmarks.conditions import alone, conditions, peak_memory, write_result
+from scripts.corpus import read_corpus
+from scripts.scores import find_pipeline, labels_of
+from scripts.tfidf import Tfidf
+
+DEFAULT = {"nlp": {"after_pipeline_creation": None}}  # thinc's own BLAS and layers
+BATCH = 32  # of plain transformers
+FIT_DOCS = 10_000
+
+
+def prediction(
+    cnn: Path, bert: Path, fast: Path, plain: Path, data: str, docs: int, repeats: int
+) -> dict[str, Any]:
+    """Time the arms in turns, each turn in a process of its own, on the same texts of test.
+
+    cnn, bert, fast: Pipelines; fast is bert's copy of scripts.faster.
+    plain: Folder of the pretrained transformer, for an arm without spaCy.
+    docs: Texts, from the first; 0 are all.
+    RETURNS: results by arm: docs_per_second (median), turns, peak_memory_mb; ratios to the arm
+        that each is held against; the largest differences of scores to that arm.
+    RAISES ValueError: A pipeline or a corpus is not there.
+    """
+    corpus = Path("corpus") / data
+    for split in ("train", "test"):
+        if not (corpus / f"{split}.spacy").exists():
+            raise ValueError(f"{corpus / split}.spacy: no such file. Run preprocess first.")
+    if not plain.exists():
+        raise ValueError(f"{plain}: no such folder. Expected a pretrained transformer.")
+    cnn, bert, fast = (find_pipeline(path) for path in (cnn, bert, fast))
+    test = corpus / "test.spacy"
+    arms = {
+        "cnn": (time_pipeline, cnn, {}, test, docs),
+        "cnn, default settings": (time_pipeline, cnn, DEFAULT, test, docs),
+        "tfidf": (time_tfidf, corpus / "train.spacy", test, docs),
+        "bert, bfloat16": (time_pipeline, fast, {}, test, docs),
+        "bert": (time_pipeline, bert, {}, test, docs),
+        "plain transformers": (time_plain, plain, test, docs),
+    }
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
+    scores = {}
+    for _ in range(repeats):
+        for name, (work, *arguments) in arms.items():
+            found = alone(work, *arguments)
+            scores[name] = found.pop("scores")
+            turns[name].append(found)
+    held = {"cnn": "cnn, default settings", "bert, bfloat16": "bert"}
+    return {
+        "results": {name: _medians(found) for name, found in turns.items()},
+        "ratios": {
+            f"{name} : {other}": _ratio(turns[name], turns[other])
+            for name, other in [
+                *held.items(),
+                ("cnn", "tfidf"),
+                ("bert", "plain transformers"),
+                ("bert, bfloat16", "plain transformers"),
+            ]
+        },
+        "largest_difference_of_scores": {
+            f"{name} : {other}": float(abs(scores[name] - scores[other]).max())
+            for name, other in held.items()
+        },
+    }
+
+
+def time_pipeline(
+    pipeline: Path, changes: dict[str, Any], corpus: Path, docs: int
+) -> dict[str, Any]:
+    """Predict texts, tokenization included; with changes, in spaCy's default batch size."""
+    texts = _texts(corpus, docs)
+    nlp = spacy.load(pipeline, config=changes)
+    size = spacy.blank("en").batch_size if changes else nlp.batch_size
+    labels = labels_of(nlp)
+    deque(nlp.pipe(texts[:size], batch_size=size), maxlen=0)  # warm
+    start = time.perf_counter()
+    cats = [doc.cats for doc in nlp.pipe(texts, batch_size=size)]
+    found = _timing(len(texts), time.perf_counter() - start)
+    return {**found, "scores": numpy.array([[row[x] for x in labels] for row in cats])}
+
+
+def time_tfidf(train: Path, corpus: Path, docs: int) -> dict[str, Any]:
+    """Fit TF-IDF and logistic regression on the first texts of train, predict the others."""
+    texts, (fit_texts, cats) = _texts(corpus, docs), read_corpus(train)
+    truth = numpy.array([list(row.values()) for row in cats[:FIT_DOCS]])
+    model = Tfidf().fit(fit_texts[:FIT_DOCS], truth)
+    start = time.perf_counter()
+    scores = model.predict(texts)
+    return {**_timing(len(texts), time.perf_counter() - start), "scores": scores}
+
+
+def time_plain(folder: Path, corpus: Path, docs: int) -> dict[str, Any]:
+    """Predict as a user of transformers would: batches in the order given, mean, linear layer."""
+    texts = _texts(corpus, docs)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    linear = torch.nn.Linear(model.config.hidden_size, 28)
+    model.eval()
+
+    @torch.inference_mode()
+    def predict(batch: list[str]) -> torch.Tensor:
+        X = tokenizer(batch, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        Y = model(**X).last_hidden_state
+        mask = X["attention_mask"][:, :, None]
+        return torch.sigmoid(linear((Y * mask).sum(1) / mask.sum(1)))
+
+    predict(texts[:BATCH])  # warm
+    start = time.perf_counter()
+    parts = [predict(texts[i : i + BATCH]).numpy() for i in range(0, len(texts), BATCH)]
+    found = _timing(len(texts), time.perf_counter() - start)
+    return {**found, "scores": numpy.concatenate(parts)}
+
+
+def _texts(corpus: Path, docs: int) -> list[str]:
+    texts, _ = read_corpus(corpus)
+    return texts[:docs] if docs else texts
+
+
+def _timing(docs: int, seconds: float) -> dict[str, float]:
+    return {"docs_per_second": docs / seconds, "peak_memory_mb": peak_memory()}
+
+
+def _medians(turns: list[dict[str, float]]) -> dict[str, Any]:
+    rates = [round(turn["docs_per_second"], 1) for turn in turns]
+    memory = statistics.median(turn["peak_memory_mb"] for turn in turns)
+    median = round(statistics.median(rates), 1)
+    return {"docs_per_second": median, "turns": rates, "peak_memory_mb": round(memory, 1)}
+
+
+def _ratio(turns: list[dict[str, float]], others: list[dict[str, float]]) -> float:
+    """Return the median over turns of one rate to the other: a busy machine slows both."""
+    pairs = zip(turns, others, strict=True)
+    key = "docs_per_second"
+    return round(statistics.median(one[key] / other[key] for one, other in pairs), 3)
+
+
+def main(
+    cnn: Annotated[Path, typer.Argument(help="Pipeline of cnn.cfg")],
+    bert: Annotated[Path, typer.Argument(help="Pipeline of bert.cfg")],
+    fast: Annotated[Path, typer.Argument(help="Its copy in bfloat16, of scripts.faster")],
+    plain: Annotated[Path, typer.Option(help="Pretrained transformer")] = Path(
+        "assets/models/minilm"
+    ),
+    data: Annotated[str, typer.Option(help="Data set in corpus/")] = "goemotions",
+    docs: Annotated[int, typer.Option(help="Texts of test; 0 are all", min=0)] = 0,
+    repeats: Annotated[int, typer.Option(help="Turns; medians count", min=1)] = 3,
+    float32_scores: Annotated[
+        Path | None, typer.Option(help="JSON of scripts.evaluate of bert on dev", exists=True)
+    ] = None,
+    bfloat16_scores: Annotated[
+        Path | None, typer.Option(help="The same of the copy", exists=True)
+    ] = None,
+) -> None:
+    """Time predictions on test, on the CPU, each in a fresh process, in turns."""
+    before = conditions("prediction", 0)
+    if (float32_scores is None) != (bfloat16_scores is None):
+        msg.fail("Expected both, --float32-scores and --bfloat16-scores, or neither.", exits=1)
+    try:
+        found = prediction(cnn, bert, fast, plain, data, docs, repeats)
+    except ValueError as error:
+        msg.fail("Cannot time", str(error), exits=1)
+    if float32_scores and bfloat16_scores:
+        one, other = (
+            srsly.read_json(path)["macro_f1"] for path in (float32_scores, bfloat16_scores)
+        )
+        found["macro_f1_on_dev"] = {"bert": one, "bert, bfloat16": other}
+    settings = {"docs": docs, "repeats": repeats, "fit_docs": FIT_DOCS}
+    output = Path("metrics") / data / "benchmark_prediction.json"
+    write_result(output, {**found, **settings, "conditions": before})
+    rows = [
+        (name, f"{r['docs_per_second']:,.0f}", f"{r['peak_memory_mb']:,.0f}")
+        for name, r in found["results"].items()
+    ]
+    header = ("arm", "docs/s", "peak MB")
+    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r"))
+    msg.good(output)
+
+
+if __name__ == "__main__":
+    typer.run(main)
