@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from spacy.language import Language
 from wasabi import msg
 
 from scripts.calibration import Calibration, fit_curves
 from scripts.files import check_output, hash_of, replacing
-from scripts.scores import load_pipeline, predict_scores
+from scripts.scores import TEXTCAT_FACTORIES, load_pipeline, predict_scores
 from scripts.thresholds import Method, Objective, tune_thresholds
+
+GO_BY_HASHES = {*TEXTCAT_FACTORIES, "transformer", "decide"}
 
 
 def decide(
@@ -62,9 +65,20 @@ def decide(
     component.set(tuned, global_threshold, settings, curves)
     with replacing(output) as temporary:
         nlp.to_disk(temporary)
+        _forget_words(nlp, temporary)
         if (model / "training.json").exists():
             shutil.copy(model / "training.json", temporary)
     return {"thresholds": tuned, "global_threshold": global_threshold, "settings": settings}
+
+
+def _forget_words(nlp: Language, folder: Path) -> None:
+    """Leave the words of the training texts out of a saved pipeline that has no use for them.
+
+    Classifiers go by hashes of words. Other components, and vectors, may look strings up.
+    """
+    factories = {nlp.get_pipe_meta(name).factory for name in nlp.component_names}
+    if factories <= GO_BY_HASHES and not nlp.vocab.vectors_length:
+        (folder / "vocab" / "strings.json").write_text("[]", encoding="utf8")
 
 
 def main(

@@ -128,6 +128,35 @@ def experiment(
     return {"scores": scores, "said": said, "git": git, "run": run}
 
 
+def score_test(name: str, *, data: str = "goemotions", gpu_id: int = -1) -> dict[str, Any]:
+    """Score the test set of a run that is there, once its recipe is final.
+
+    name, data: Of the run.
+    RETURNS: As experiment does, of test.
+    RAISES ValueError: The run is not whole, or its test set has been scored.
+    """
+    run = Run(Path("configs"), data, name)
+    _check_names(run)
+    dev, test = run.metrics("dev"), run.metrics("test")
+    pipeline = run.folder / "pipeline"
+    for path in (dev, pipeline, run.corpus / "test.spacy"):
+        if not path.exists():
+            raise ValueError(f"{path}: not there. Expected a whole run named {name}.")
+    if test.exists():
+        raise ValueError(f"{test} exists already. The test set is scored once.")
+    facts = json.loads(dev.read_text(encoding="utf8"))["experiment"]
+    if facts["command"].endswith("--test"):
+        raise ValueError(f"{dev}: scored with --test. Expected a run without.")
+    run.config, run.parts = Path(facts["config"]), facts.get("parts", [])
+    use_gpu(gpu_id)
+    result = _score(run, "test", gpu_id, {**facts, "command": f"{facts['command']} --test"})
+    scores = scores_of(run.task, result)
+    said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    paths = [path.as_posix() for path in (run.config, test)]
+    git = shlex.join(["git", "add", "--", *paths])
+    return {"scores": scores, "said": said, "git": git, "run": run}
+
+
 def run_name(config: str, overrides: dict[str, Any]) -> str:
     """Return a readable name, e.g. cnn-dropout0.3, the same whatever the order of the overrides."""
     parts = [f"{key}{_slug(value)}" for key, value in _short(overrides).items()]
@@ -202,20 +231,24 @@ def _work(
         if path != trained:  # made from the model that was just replaced
             remove(path)
     TUNE[run.task](trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
-    results = {}
-    for split in splits:
-        # Evaluated beside the pipeline first: metrics/ never holds a file without its facts.
-        raw = run.folder / f"{split}.json"
-        corpus, views = run.corpus / f"{split}.spacy", run.corpus / "views.json"
-        if run.task == "textcat":
-            result = evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
-        else:
-            result = SCORE[run.task](pipeline, corpus, raw, gpu_id=gpu_id)
-        results[split] = {**result, "experiment": facts}
-        with replacing(run.metrics(split)) as temporary:
-            temporary.write_text(json.dumps(results[split], indent=2) + "\n", encoding="utf8")
-        remove(raw)
-    return results["dev"]
+    results = [_score(run, split, gpu_id, facts) for split in splits]
+    return results[0]  # of dev
+
+
+def _score(run: Run, split: str, gpu_id: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """Score a split and write its metrics with the facts of the run."""
+    # Evaluated beside the pipeline first: metrics/ never holds a file without its facts.
+    pipeline, raw = run.folder / "pipeline", run.folder / f"{split}.json"
+    corpus, views = run.corpus / f"{split}.spacy", run.corpus / "views.json"
+    if run.task == "textcat":
+        result = evaluate(pipeline, corpus, raw, views=views, gpu_id=gpu_id)
+    else:
+        result = SCORE[run.task](pipeline, corpus, raw, gpu_id=gpu_id)
+    with replacing(run.metrics(split)) as temporary:
+        text = json.dumps({**result, "experiment": facts}, indent=2)
+        temporary.write_text(text + "\n", encoding="utf8")
+    remove(raw)
+    return result
 
 
 def _compose(run: Run) -> None:
@@ -349,6 +382,9 @@ def main(
     test: Annotated[
         bool, typer.Option("--test", help="Score the test set too, at the end")
     ] = False,
+    only_test: Annotated[
+        bool, typer.Option("--only-test", help="Score the test set of a run that is there")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an earlier or half-finished run of this name")
     ] = False,
@@ -361,6 +397,11 @@ def main(
     ] = None,
 ) -> None:
     """Train, tune and score a config; further options override it, e.g. --training.dropout 0.3."""
+    if only_test:
+        _only_test(
+            config, name, data, gpu_id, given=bool(test or force or commit or part or ctx.args)
+        )
+        return
     file = Path("configs") / f"{config}.cfg"
     if uncommitted(file):
         msg.warn(f"{file} has changes that are not committed; commit it with the metrics")
@@ -383,6 +424,17 @@ def main(
         msg.warn(f"{run.metrics('test')} is of an earlier run; score this one with --test")
     msg.good(f"{result['said']} on dev: {run.metrics('dev')}")
     print("Committed" if commit else f"To keep it:\n{result['git']}")
+
+
+def _only_test(config: str, name: str | None, data: str, gpu_id: int, *, given: bool) -> None:
+    try:
+        if given:
+            raise ValueError("--only-test and settings of a training. Expected --name and --data.")
+        result = score_test(name or config, data=data, gpu_id=gpu_id)
+    except ValueError as error:
+        msg.fail("Cannot score the test set", str(error), exits=1)
+    msg.good(f"{result['said']} on test: {result['run'].metrics('test')}")
+    print(f"To keep it:\n{result['git']}")
 
 
 if __name__ == "__main__":
