@@ -23,6 +23,7 @@ def create_soft_labels(
     path: Path,
     raw_limit: int | None = None,
     raw_per_epoch: int | None = None,
+    raw_max_chars: int | None = None,
 ) -> Callable[[Language], Iterator[Example]]:
     """Create a reader of labelled posts and raw texts, all with soft labels.
 
@@ -34,11 +35,14 @@ def create_soft_labels(
     raw_limit (texts): Use the first so many raw texts; None takes all, 0 none.
     raw_per_epoch (texts): Yield so many of them in each pass, and go on with the others in the
         next; None yields all. It needs max_epochs = -1, or spaCy reads one pass and keeps it.
+    raw_max_chars (characters): Leave longer raw texts out, before any limit; None takes all. One
+        text of hundreds of wordpieces fills the batch of a transformer with padding, and memory.
     RETURNS: A function of nlp that yields an Example per post and text, in random order.
     RAISES ValueError: No such file, a bad row, other labels than in the rows before, a post of the
         corpus without soft labels; names file and line.
     """
-    for name, value in (("raw_limit", raw_limit), ("raw_per_epoch", raw_per_epoch)):
+    limits = {"raw_limit": raw_limit, "raw_per_epoch": raw_per_epoch}
+    for name, value in {**limits, "raw_max_chars": raw_max_chars}.items():
         if value is not None and value < 0:
             raise ValueError(f"{name} {value}. Expected 0 or more, or null.")
     passes = count()
@@ -52,8 +56,11 @@ def create_soft_labels(
             labelled.clear()
             labels, rows = _read(Path(path))
             labelled.extend(_with_soft(corpus(nlp), labels, rows, Path(path)))
-            for text, soft in islice(rows.items(), raw_limit):  # the posts are no longer in there
-                raw.append(_example(nlp, text, (labels, soft)))
+            texts = (  # the posts are no longer in there
+                text for text in rows if raw_max_chars is None or len(text) <= raw_max_chars
+            )
+            for text in islice(texts, raw_limit):
+                raw.append(_example(nlp, text, (labels, rows[text])))
             kept[:] = [nlp]  # last: what failed is read again, and fails again
         number = next(passes)
         chosen = list(labelled) + _share(raw, raw_per_epoch, number)

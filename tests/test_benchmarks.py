@@ -13,6 +13,7 @@ from spacy.tokens import DocBin
 
 from benchmarks import entities as entities_module
 from benchmarks import pairs as pairs_module
+from benchmarks.averaging import average, averaging, measure
 from benchmarks.baseline import baseline
 from benchmarks.conditions import conditions
 from benchmarks.finetune import time_plain, time_project
@@ -27,6 +28,7 @@ from plugins.decoders import decode_greedy
 from plugins.seq2seq import Seq2Seq
 from tests.conftest import ROOT, ROWS
 from tests.test_evaluate_pairs import save_corpus, save_pair_model
+from tests.test_transformer import make_nlp as make_transformer
 from tests.tiny_transformer import save_tiny_transformer
 
 pytest_plugins = ["tests.small_recipes"]
@@ -319,3 +321,39 @@ def test_the_posts_to_measure_with_are_the_same_in_both_formats(tmp_path):
         [{"text": "Bada ki.", "labels": ["joy"]}],
         [{"text": "Ko.", "labels": ["anger", "joy"]}],
     ]
+
+
+def weights_of(nlp) -> dict[str, numpy.ndarray]:
+    found = {}
+    for name, component in nlp.pipeline:
+        for number, node in enumerate(component.model.walk()):
+            for key in node.param_names:
+                found[f"{name} {number} {key}"] = node.get_param(key).copy()
+            for shim in node.shims:
+                found |= {
+                    key: value.numpy().copy() for key, value in shim._model.state_dict().items()
+                }
+    return found
+
+
+def test_averaged_weights_are_the_means_of_all_layers_torch_ones_too(tmp_path):
+    tiny = save_tiny_transformer(tmp_path / "tiny")
+    one, two = make_transformer(tiny, steps=2), make_transformer(tiny, steps=4)
+    first, second = weights_of(one), weights_of(two)
+    average(one, [two])
+    found = weights_of(one)
+    assert len(found) > 20 and any("encoder.layer" in key for key in found)
+    for key, value in found.items():
+        numpy.testing.assert_allclose(value, (first[key] + second[key]) / 2, atol=1e-6)
+        numpy.testing.assert_array_equal(weights_of(two)[key], second[key])
+    moved = [key for key in found if abs(found[key] - first[key]).max() > 1e-4]
+    assert any("encoder.layer" in key for key in moved) and any(" W" in key for key in moved)
+
+
+def test_scores_of_an_ensemble_are_measured_at_their_own_thresholds():
+    truth = numpy.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 10, dtype=float)
+    assert measure(truth * 0.2 + 0.1, truth) == dict.fromkeys(
+        ("macro_f1", "micro_f1", "mean_average_precision", "macro_auc"), 1.0
+    )
+    with pytest.raises(ValueError, match=r"none: 0 checkpoints in trained/top\. Expected two"):
+        averaging([Path("none")], Path("dev.spacy"))

@@ -1,6 +1,7 @@
 """The decide component and the command that tunes it."""
 
 import importlib.util
+import json
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,33 @@ def test_decide_writes_a_pipeline_that_decides_after_loading(files, tmp_path):
     doc = loaded("You won! I hate that I love this so much")
     assert set(doc._.emotions) == {"joy", "anger"}
     assert not (files["model"] / "decide").exists()
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_classifiers_forgets_the_words_it_was_trained_on(files, tmp_path):
+    model, dev = files["model"], files["dev.spacy"]
+    decide(model, dev, tmp_path / "pipeline")
+    assert json.loads((tmp_path / "pipeline" / "vocab" / "strings.json").read_text()) == []
+    assert json.loads((model / "vocab" / "strings.json").read_text()) != []
+    texts = ["I love it", "so bad [NAME]"]
+    found, expected = (
+        [doc.cats for doc in spacy.load(path).pipe(texts)]
+        for path in (tmp_path / "pipeline", model)
+    )
+    assert found == expected
+
+
+@pytest.mark.slow
+def test_words_stay_where_another_component_may_look_them_up(files, tmp_path):
+    model, dev = files["model"], files["dev.spacy"]
+    nlp = spacy.load(model)
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.to_disk(tmp_path / "model")
+    decide(tmp_path / "model", dev, tmp_path / "pipeline")
+    words = (tmp_path / "pipeline" / "vocab" / "strings.json").read_text()
+    assert set(json.loads((tmp_path / "model/vocab/strings.json").read_text())) <= set(
+        json.loads(words)
+    )
 
 
 @pytest.mark.slow

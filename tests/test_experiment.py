@@ -18,7 +18,7 @@ from scripts import experiment as module
 from scripts.evaluate import evaluate
 from scripts.evaluate_entities import evaluate_entities
 from scripts.evaluate_tokens import evaluate_tokens
-from scripts.experiment import describe, experiment, run_name
+from scripts.experiment import describe, experiment, run_name, score_test
 from scripts.preprocess import preprocess
 from scripts.tasks import SCORES
 from tests.conftest import ROOT
@@ -216,6 +216,42 @@ def test_there_are_configs_of_each_task():
     assert {tasks[name] for name in ("seq2seq", "seq2seq_rnn")} == {"pairs"}
     # Some of which take a recogniser from elsewhere and train none.
     assert {tasks[name] for name in ("cnn", "bert", "sourced", "stream")} == {"textcat"}
+
+
+def test_the_test_set_of_a_run_is_scored_later_once_as_if_it_had_been_then(project):
+    experiment("cnn", data="tiny", name="one")
+    experiment("cnn", data="tiny", name="two", test=True)
+    before = Path("training/tiny/one/pipeline/training.json").stat().st_mtime_ns
+    output = run_cli("cnn", "--data", "tiny", "--name", "one", "--only-test").output
+    assert "macro-F1 0.478, micro-F1 0.551 on test" in output
+    later, then = (
+        json.loads(Path(f"metrics/tiny/{n}.test.json").read_text()) for n in ["one", "two"]
+    )
+    assert later["corpus"] == "corpus/tiny/test.spacy"
+    assert Path("training/tiny/one/pipeline/training.json").stat().st_mtime_ns == before
+    command = then["experiment"].pop("command").replace("two", "one")
+    assert later["experiment"].pop("command").split() == [
+        x for x in command.split() if x != "--test"
+    ] + ["--test"]
+    assert {**then["experiment"], "run": "one"} == later["experiment"]
+    with pytest.raises(ValueError, match=r"one\.test\.json exists already.*scored once"):
+        score_test("one", data="tiny")
+
+
+def test_no_test_set_is_scored_without_a_whole_run_or_with_settings_of_a_training(project):
+    with pytest.raises(
+        ValueError, match=r"none\.json: not there\. Expected a whole run named none"
+    ):
+        score_test("none", data="tiny")
+    experiment("cnn", data="tiny", name="two", test=True)
+    Path("metrics/tiny/two.test.json").unlink()
+    with pytest.raises(ValueError, match=r"scored with --test"):
+        score_test("two", data="tiny")
+    experiment("cnn", data="tiny", name="one")
+    for more in (["--test"], ["--training.dropout", "0.1"], ["--part", "labels=soft"]):
+        result = run_cli("cnn", "--data", "tiny", "--name", "one", "--only-test", *more)
+        assert result.exit_code == 1 and "settings of a training" in " ".join(result.output.split())
+    assert not Path("metrics/tiny/one.test.json").exists()
 
 
 def test_printed_command_commits_exactly_the_experiment(project):

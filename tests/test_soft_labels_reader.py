@@ -79,6 +79,15 @@ def test_raw_limit_takes_the_first_raw_texts(corpus, tmp_path, limit, expected):
     assert raw == RAW[:expected] and len(examples) == len(TEXTS) + expected
 
 
+def test_long_raw_texts_are_left_out_before_the_limit_and_long_posts_are_not(corpus, tmp_path):
+    long = "a" * 300
+    path = write(tmp_path / "soft.jsonl", lines_of([*TEXTS, long + "b", long, *RAW]))
+    (examples,) = read(corpus, path, raw_limit=2, raw_max_chars=300)
+    assert [x.text for x in examples if x.text not in TEXTS] in ([long, RAW[0]], [RAW[0], long])
+    (examples,) = read(corpus, path, raw_max_chars=1)
+    assert sorted(x.text for x in examples) == sorted(TEXTS)
+
+
 def test_raw_per_epoch_goes_on_where_the_pass_before_ended(corpus, tmp_path):
     path = write(tmp_path / "soft.jsonl", lines_of([*TEXTS, *RAW]))
     passes = read(corpus, path, passes=5, raw_per_epoch=2)
