@@ -103,7 +103,7 @@ def experiment(
     parts: Of configs/groups, such as labels=soft, to be merged into the config: docs/compose.md.
     overrides: Config values by dotted key.
     RETURNS: scores on dev by name, said (the same as a sentence), git (commands that commit
-        config and metrics), run (Run).
+        config and metrics), commands (the same as words, without git), run (Run).
     RAISES ValueError: A name, key or file does not exist, or something would be overwritten.
     """
     overrides = dict(sorted((overrides or {}).items()))
@@ -116,26 +116,24 @@ def experiment(
         check_index(run, splits)
     facts = _facts(run, overrides, splits, gpu_id)
     result = _work(run, overrides, splits, gpu_id, facts)
-    scores = scores_of(run.task, result)
-    said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    title = name or describe(name_of, overrides)
-    commands = _commit_commands(run, splits, f"{title} on {data}: {said} (dev)")
+    found = _said(run, splits, f"{name or describe(name_of, overrides)} on {data}", result)
     if commit:
         check_index(run, splits)  # once more: training takes long
-        for command in commands:
+        for command in found["commands"]:
             _git(*command)
-    git = " && ".join(shlex.join(["git", *c]) for c in commands)
-    return {"scores": scores, "said": said, "git": git, "run": run}
+    return found
 
 
-def score_test(name: str, *, data: str = "goemotions", gpu_id: int = -1) -> dict[str, Any]:
+def score_test(
+    config: str, name: str, *, data: str = "goemotions", gpu_id: int = -1
+) -> dict[str, Any]:
     """Score the test set of a run that is there, once its recipe is final.
 
-    name, data: Of the run.
+    config, name, data: Of the run.
     RETURNS: As experiment does, of test.
-    RAISES ValueError: The run is not whole, or its test set has been scored.
+    RAISES ValueError: The run is not whole, is of another config, or its test set has been scored.
     """
-    run = Run(Path("configs"), data, name)
+    run = Run(Path("configs") / f"{config}.cfg", data, name)
     _check_names(run)
     dev, test = run.metrics("dev"), run.metrics("test")
     pipeline = run.folder / "pipeline"
@@ -147,14 +145,12 @@ def score_test(name: str, *, data: str = "goemotions", gpu_id: int = -1) -> dict
     facts = json.loads(dev.read_text(encoding="utf8"))["experiment"]
     if facts["command"].endswith("--test"):
         raise ValueError(f"{dev}: scored with --test. Expected a run without.")
-    run.config, run.parts = Path(facts["config"]), facts.get("parts", [])
+    if facts["config"] != run.config.as_posix():
+        raise ValueError(f"{dev}: of {facts['config']}. Expected {run.config}, as you named it.")
+    run.parts = facts.get("parts", [])
     use_gpu(gpu_id)
     result = _score(run, "test", gpu_id, {**facts, "command": f"{facts['command']} --test"})
-    scores = scores_of(run.task, result)
-    said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    paths = [path.as_posix() for path in (run.config, test)]
-    git = shlex.join(["git", "add", "--", *paths])
-    return {"scores": scores, "said": said, "git": git, "run": run}
+    return _said(run, ["test"], f"{name} on {data}", result)
 
 
 def run_name(config: str, overrides: dict[str, Any]) -> str:
@@ -282,6 +278,15 @@ def _check_names(run: Run) -> None:
                 f"Name {name!r}. Expected up to 100 letters, digits, dots, dashes and underscores, "
                 "not ending in .test, where test scores go; set it with --name."
             )
+
+
+def _said(run: Run, splits: list[str], title: str, result: dict[str, Any]) -> dict[str, Any]:
+    """Return scores of the first split in numbers and words, and the commit of all."""
+    scores = scores_of(run.task, result)
+    said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    commands = _commit_commands(run, splits, f"{title}: {said} ({splits[0]})")
+    git = " && ".join(shlex.join(["git", *command]) for command in commands)
+    return {"scores": scores, "said": said, "git": git, "run": run, "commands": commands}
 
 
 def _commit_commands(run: Run, splits: list[str], message: str) -> list[list[str]]:
@@ -430,7 +435,7 @@ def _only_test(config: str, name: str | None, data: str, gpu_id: int, *, given: 
     try:
         if given:
             raise ValueError("--only-test and settings of a training. Expected --name and --data.")
-        result = score_test(name or config, data=data, gpu_id=gpu_id)
+        result = score_test(config, name or config, data=data, gpu_id=gpu_id)
     except ValueError as error:
         msg.fail("Cannot score the test set", str(error), exits=1)
     msg.good(f"{result['said']} on test: {result['run'].metrics('test')}")

@@ -129,7 +129,7 @@ def _print_plan(steps: list[Step], work: Path) -> None:
 
 def main(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Configs or runs  [default: all of the table]")
+        list[str] | None, typer.Argument(help="Configs or runs", show_default="all of the table")
     ] = None,
     data: Annotated[str, typer.Option(help="Data set, a folder in metrics/")] = "goemotions",
     work: Annotated[Path, typer.Option(help="Folder for everything")] = Path("training/reproduced"),

@@ -1,5 +1,6 @@
 """Small corpora and pipelines that several tests use."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,17 @@ from spacy.training import Example
 import plugins  # noqa: F401  registers the architectures
 
 ROOT = Path(__file__).parent.parent
+
+
+def copy_project(folder: Path, sample: str) -> Path:
+    """Copy what a workflow reads of the project, without anything built."""
+    for name in (f"assets/{sample}", "configs", "plugins", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("project.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
 LABELS = ["joy", "anger", "neutral"]
 ROWS = [
     ("What a lovely morning, I could sing", {"joy"}),

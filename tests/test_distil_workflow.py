@@ -1,7 +1,6 @@
 """The workflow `distil` for real, on the committed sample, with a tiny transformer as teacher."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,9 @@ import spacy
 import srsly
 from spacy.util import load_config
 
-from tests.conftest import ROOT
+from tests.conftest import copy_project
 from tests.tiny_transformer import save_tiny_transformer
 
-FOLDERS = ("assets/sample", "configs", "plugins", "scripts")
 FEW_STEPS = "--training.max_steps 6 --training.eval_frequency 3"
 RAW = ["the raw text is here", "you love to hate it so much", "short"]
 
@@ -24,11 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of the project with raw texts, and a tiny model in place of the pretrained one."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("project.yml", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
+    folder = copy_project(tmp_path_factory.mktemp("clone"), "sample")
     save_tiny_transformer(folder / "assets" / "models" / "minilm")
     srsly.write_jsonl(folder / "assets" / "raw.jsonl", [{"text": text} for text in RAW])
     return folder

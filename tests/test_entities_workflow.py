@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,9 +12,8 @@ import pytest
 import spacy
 import srsly
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_project
 
-FOLDERS = ("assets/sample-entities", "configs", "plugins", "scripts")
 FEW_STEPS = "--training.max_steps 60 --training.eval_frequency 30"
 RUN = [sys.executable, "-m", "spacy", "project", "run"]
 DATA = ["--vars.data=sample-entities", "--vars.config=ner_crf"]
@@ -26,10 +24,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of the project, after the workflow ran on the sample for a few steps."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "project.yml", folder)
+    folder = copy_project(tmp_path_factory.mktemp("clone"), "sample-entities")
     run(folder, [*RUN, "entities", ".", *DATA])
     return folder
 

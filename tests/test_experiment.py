@@ -224,6 +224,7 @@ def test_the_test_set_of_a_run_is_scored_later_once_as_if_it_had_been_then(proje
     before = Path("training/tiny/one/pipeline/training.json").stat().st_mtime_ns
     output = run_cli("cnn", "--data", "tiny", "--name", "one", "--only-test").output
     assert "macro-F1 0.478, micro-F1 0.551 on test" in output
+    assert "one on tiny: macro-F1 0.478, micro-F1 0.551 (test)" in output
     later, then = (
         json.loads(Path(f"metrics/tiny/{n}.test.json").read_text()) for n in ["one", "two"]
     )
@@ -235,19 +236,21 @@ def test_the_test_set_of_a_run_is_scored_later_once_as_if_it_had_been_then(proje
     ] + ["--test"]
     assert {**then["experiment"], "run": "one"} == later["experiment"]
     with pytest.raises(ValueError, match=r"one\.test\.json exists already.*scored once"):
-        score_test("one", data="tiny")
+        score_test("cnn", "one", data="tiny")
 
 
 def test_no_test_set_is_scored_without_a_whole_run_or_with_settings_of_a_training(project):
     with pytest.raises(
         ValueError, match=r"none\.json: not there\. Expected a whole run named none"
     ):
-        score_test("none", data="tiny")
+        score_test("cnn", "none", data="tiny")
     experiment("cnn", data="tiny", name="two", test=True)
     Path("metrics/tiny/two.test.json").unlink()
     with pytest.raises(ValueError, match=r"scored with --test"):
-        score_test("two", data="tiny")
+        score_test("cnn", "two", data="tiny")
     experiment("cnn", data="tiny", name="one")
+    with pytest.raises(ValueError, match=r"of configs/cnn\.cfg\. Expected configs/ner_crf\.cfg"):
+        score_test("ner_crf", "one", data="tiny")
     for more in (["--test"], ["--training.dropout", "0.1"], ["--part", "labels=soft"]):
         result = run_cli("cnn", "--data", "tiny", "--name", "one", "--only-test", *more)
         assert result.exit_code == 1 and "settings of a training" in " ".join(result.output.split())

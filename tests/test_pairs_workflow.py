@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,9 +12,8 @@ import spacy
 import srsly
 from spacy.util import registry
 
-from tests.conftest import ROOT
+from tests.conftest import copy_project
 
-FOLDERS = ("assets/sample-pairs", "configs", "plugins", "scripts")
 FEW_STEPS = "--training.max_steps 80 --training.eval_frequency 40"
 RUN = [sys.executable, "-m", "spacy", "project", "run"]
 DATA = ["--vars.data=sample-pairs", "--vars.config=seq2seq"]
@@ -27,10 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of the project, after the workflow ran on the sample for a few steps."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "project.yml", folder)
+    folder = copy_project(tmp_path_factory.mktemp("clone"), "sample-pairs")
     run(folder, [*RUN, "seq2seq", ".", *DATA])
     return folder
 

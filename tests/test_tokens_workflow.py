@@ -1,7 +1,6 @@
 """The workflow for words for real, on the committed sample, by the commands one after the other."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,9 @@ import spacy
 import srsly
 
 from scripts.preprocess_tokens import SPLITS
-from tests.conftest import ROOT
+from tests.conftest import copy_project
 from tests.small_recipes import small_tok2vec
 
-FOLDERS = ("assets/sample-references", "configs", "plugins", "scripts")
 CORPUS, TRAINED = "corpus/sample-references", "training/sample-references/references"
 PIPELINE, METRICS = f"{TRAINED}/pipeline", "metrics/sample-references/references.json"
 STEPS = {
@@ -35,9 +33,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of the project, after the commands ran on the sample for a few steps."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = copy_project(tmp_path_factory.mktemp("clone"), "sample-references")
     for script, arguments in STEPS.items():
         run(folder, script, arguments)
     return folder

@@ -1,7 +1,6 @@
 """The workflows for real, on the committed sample, in a copy of what git would commit."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,9 +10,8 @@ import pytest
 import spacy
 import srsly
 
-from tests.conftest import ROOT
+from tests.conftest import copy_project
 
-FOLDERS = ("assets/sample", "configs", "plugins", "scripts")
 # Nine steps instead of a thousand: what is learnt does not matter here.
 FEW_STEPS = "--training.max_steps 9 --training.eval_frequency 3"
 
@@ -23,11 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of the project without anything built."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("project.yml", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
+    folder = copy_project(tmp_path_factory.mktemp("clone"), "sample")
     return folder
 
 
