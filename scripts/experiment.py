@@ -32,7 +32,7 @@ from scripts.evaluate_tokens import evaluate_tokens
 from scripts.files import remove, replacing
 from scripts.gpu import use_gpu
 from scripts.tasks import Task, scores_of, task_of
-from scripts.train import train
+from scripts.train import train, with_dashes
 
 GROUPS = Path(FRAGMENTS)
 OWN_PATHS = ("train", "dev", "labels")
@@ -368,7 +368,7 @@ def _git(*arguments: str) -> str:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     try:
-        overrides = parse_config_overrides(arguments)
+        overrides = parse_config_overrides(with_dashes(arguments))
     except NoSuchOption as error:
         option = error.option_name
         raise ValueError(f"No option {option}. Expected keys such as --system.seed 1.") from error

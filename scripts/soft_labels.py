@@ -59,6 +59,8 @@ def soft_labels(
     posts = corpus / "train.spacy"
     if not posts.exists():
         raise ValueError(f"{posts}: no such corpus. Expected it; run preprocess first.")
+    if raw and not raw.exists():
+        raise ValueError(f"{raw}: no such file or folder. Expected texts.")
     labels = _labels_of(teachers)
     settings = {"limit": limit, "min_words": min_words, "max_words": max_words}
     counts = _write_texts(corpus, raw, output / "texts", settings)

@@ -232,7 +232,7 @@ def test_what_is_missing_is_named(teachers, files, corpus, tmp_path):
         soft_labels(teachers, tmp_path / "none", tmp_path / "soft")
     with pytest.raises(ValueError, match=r"no tuned thresholds"):
         soft_labels([files["model"]], corpus, tmp_path / "soft")
-    with pytest.raises(ValueError, match=r"none\.jsonl: Expected a file"):
+    with pytest.raises(ValueError, match=r"none\.jsonl: no such file or folder\. Expected texts"):
         soft_labels(teachers[:1], corpus, tmp_path / "soft", raw=tmp_path / "none.jsonl")
 
 
