@@ -37,7 +37,7 @@ def test_components_out_of_the_pipeline_do_not_count():
 
 
 def test_a_pipeline_for_nothing_that_we_know_is_refused():
-    known = "textcat_multilabel, seq2seq, token_classifier, ner_crf, ner"
+    known = "textcat_multilabel, soft_textcat_multilabel, seq2seq, token_classifier, ner_crf, ner"
     with pytest.raises(ValueError, match=rf"Pipeline \['tagger'\]\. Expected one of {known}"):
         task_of(config_of(tagger="tagger"))
 
