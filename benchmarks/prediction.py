@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy
 import spacy
-import srsly
 import torch
 import typer
 from transformers import AutoModel, AutoTokenizer
@@ -17,12 +16,14 @@ from wasabi import msg
 import plugins  # noqa: F401  registers what the pipelines name
 from benchmarks.conditions import alone, conditions, peak_memory, write_result
 from scripts.corpus import read_corpus
-from scripts.scores import find_pipeline, labels_of
+from scripts.metrics import macro_f1
+from scripts.scores import find_pipeline, labels_of, predict_scores, stored_thresholds
 from scripts.tfidf import Tfidf
 
 DEFAULT = {"nlp": {"after_pipeline_creation": None}}  # thinc's own BLAS and layers
 BATCH = 32  # of plain transformers
 FIT_DOCS = 10_000
+WARM_DOCS = 2000  # of dev, predicted first: a long run has met most words
 
 
 def prediction(
@@ -34,24 +35,24 @@ def prediction(
     plain: Folder of the pretrained transformer, for an arm without spaCy.
     docs: Texts, from the first; 0 are all.
     RETURNS: results by arm: docs_per_second (median), turns, peak_memory_mb; ratios to the arm
-        that each is held against; the largest differences of scores to that arm.
+        that each is held against; the largest differences of scores to that arm; macro-F1 of
+        bert and its copy on dev.
     RAISES ValueError: A pipeline or a corpus is not there.
     """
     corpus = Path("corpus") / data
-    for split in ("train", "test"):
+    for split in ("train", "dev", "test"):
         if not (corpus / f"{split}.spacy").exists():
             raise ValueError(f"{corpus / split}.spacy: no such file. Run preprocess first.")
     if not plain.exists():
         raise ValueError(f"{plain}: no such folder. Expected a pretrained transformer.")
     cnn, bert, fast = (find_pipeline(path) for path in (cnn, bert, fast))
-    test = corpus / "test.spacy"
     arms = {
-        "cnn": (time_pipeline, cnn, {}, test, docs),
-        "cnn, default settings": (time_pipeline, cnn, DEFAULT, test, docs),
-        "tfidf": (time_tfidf, corpus / "train.spacy", test, docs),
-        "bert, bfloat16": (time_pipeline, fast, {}, test, docs),
-        "bert": (time_pipeline, bert, {}, test, docs),
-        "plain transformers": (time_plain, plain, test, docs),
+        "cnn": (time_pipeline, cnn, {}, corpus, docs),
+        "cnn, default settings": (time_pipeline, cnn, DEFAULT, corpus, docs),
+        "tfidf": (time_tfidf, corpus, docs),
+        "bert, bfloat16": (time_pipeline, fast, {}, corpus, docs),
+        "bert": (time_pipeline, bert, {}, corpus, docs),
+        "plain transformers": (time_plain, plain, corpus, docs),
     }
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
     scores = {}
@@ -76,6 +77,10 @@ def prediction(
             f"{name} : {other}": float(abs(scores[name] - scores[other]).max())
             for name, other in held.items()
         },
+        "macro_f1_on_dev": {
+            name: alone(macro_f1_of, path, corpus / "dev.spacy")
+            for name, path in (("bert", bert), ("bert, bfloat16", fast))
+        },
     }
 
 
@@ -83,20 +88,21 @@ def time_pipeline(
     pipeline: Path, changes: dict[str, Any], corpus: Path, docs: int
 ) -> dict[str, Any]:
     """Predict texts, tokenization included; with changes, in spaCy's default batch size."""
-    texts = _texts(corpus, docs)
+    warm, texts = _texts(corpus / "dev.spacy", WARM_DOCS), _texts(corpus / "test.spacy", docs)
     nlp = spacy.load(pipeline, config=changes)
     size = spacy.blank("en").batch_size if changes else nlp.batch_size
     labels = labels_of(nlp)
-    deque(nlp.pipe(texts[:size], batch_size=size), maxlen=0)  # warm
+    deque(nlp.pipe(warm, batch_size=size), maxlen=0)
     start = time.perf_counter()
     cats = [doc.cats for doc in nlp.pipe(texts, batch_size=size)]
     found = _timing(len(texts), time.perf_counter() - start)
     return {**found, "scores": numpy.array([[row[x] for x in labels] for row in cats])}
 
 
-def time_tfidf(train: Path, corpus: Path, docs: int) -> dict[str, Any]:
-    """Fit TF-IDF and logistic regression on the first texts of train, predict the others."""
-    texts, (fit_texts, cats) = _texts(corpus, docs), read_corpus(train)
+def time_tfidf(corpus: Path, docs: int) -> dict[str, Any]:
+    """Fit TF-IDF and logistic regression on the first texts of train, predict those of test."""
+    texts = _texts(corpus / "test.spacy", docs)
+    fit_texts, cats = read_corpus(corpus / "train.spacy")
     truth = numpy.array([list(row.values()) for row in cats[:FIT_DOCS]])
     model = Tfidf().fit(fit_texts[:FIT_DOCS], truth)
     start = time.perf_counter()
@@ -106,7 +112,7 @@ def time_tfidf(train: Path, corpus: Path, docs: int) -> dict[str, Any]:
 
 def time_plain(folder: Path, corpus: Path, docs: int) -> dict[str, Any]:
     """Predict as a user of transformers would: batches in the order given, mean, linear layer."""
-    texts = _texts(corpus, docs)
+    warm, texts = _texts(corpus / "dev.spacy", BATCH), _texts(corpus / "test.spacy", docs)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
     linear = torch.nn.Linear(model.config.hidden_size, 28)
     model.eval()
@@ -118,11 +124,20 @@ def time_plain(folder: Path, corpus: Path, docs: int) -> dict[str, Any]:
         mask = X["attention_mask"][:, :, None]
         return torch.sigmoid(linear((Y * mask).sum(1) / mask.sum(1)))
 
-    predict(texts[:BATCH])  # warm
+    predict(warm)
     start = time.perf_counter()
     parts = [predict(texts[i : i + BATCH]).numpy() for i in range(0, len(texts), BATCH)]
     found = _timing(len(texts), time.perf_counter() - start)
     return {**found, "scores": numpy.concatenate(parts)}
+
+
+def macro_f1_of(pipeline: Path, corpus: Path) -> float:
+    """Return macro-F1 at the pipeline's own thresholds."""
+    nlp = spacy.load(pipeline)
+    thresholds, _ = stored_thresholds(nlp, pipeline)
+    found = predict_scores(nlp, corpus)
+    least = numpy.array([thresholds[label] for label in found.labels])
+    return float(macro_f1(found.truth > 0, found.scores >= least))
 
 
 def _texts(corpus: Path, docs: int) -> list[str]:
@@ -158,27 +173,14 @@ def main(
     data: Annotated[str, typer.Option(help="Data set in corpus/")] = "goemotions",
     docs: Annotated[int, typer.Option(help="Texts of test; 0 are all", min=0)] = 0,
     repeats: Annotated[int, typer.Option(help="Turns; medians count", min=1)] = 3,
-    float32_scores: Annotated[
-        Path | None, typer.Option(help="JSON of scripts.evaluate of bert on dev", exists=True)
-    ] = None,
-    bfloat16_scores: Annotated[
-        Path | None, typer.Option(help="The same of the copy", exists=True)
-    ] = None,
 ) -> None:
     """Time predictions on test, on the CPU, each in a fresh process, in turns."""
     before = conditions("prediction", 0)
-    if (float32_scores is None) != (bfloat16_scores is None):
-        msg.fail("Expected both, --float32-scores and --bfloat16-scores, or neither.", exits=1)
     try:
         found = prediction(cnn, bert, fast, plain, data, docs, repeats)
     except ValueError as error:
         msg.fail("Cannot time", str(error), exits=1)
-    if float32_scores and bfloat16_scores:
-        one, other = (
-            srsly.read_json(path)["macro_f1"] for path in (float32_scores, bfloat16_scores)
-        )
-        found["macro_f1_on_dev"] = {"bert": one, "bert, bfloat16": other}
-    settings = {"docs": docs, "repeats": repeats, "fit_docs": FIT_DOCS}
+    settings = {"docs": docs, "repeats": repeats, "fit_docs": FIT_DOCS, "warm_docs": WARM_DOCS}
     output = Path("metrics") / data / "benchmark_prediction.json"
     write_result(output, {**found, **settings, "conditions": before})
     rows = [

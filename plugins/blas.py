@@ -11,7 +11,7 @@ from spacy.util import registry
 from thinc.api import Model, NumpyOps
 from thinc.types import Floats2d, Ints1d
 
-WORDS = 20_000  # whose vectors are kept: 10 MB at a width of 128
+WORDS = 8_000  # that are kept: 41 MB at a width of 128
 ROWS = 1024  # of tokens that are convolved at once: they fit the caches of a processor
 LAYERS = ["expand_window", "maxout", "layernorm", "dropout"]
 # What embeds a token by its attributes alone.
@@ -50,9 +50,10 @@ def create_numpy_blas() -> Callable[[Language], Language]:
 def predicting_by_word(tok2vec: Model[list[Doc], list[Floats2d]]) -> None:
     """Let a Tok2Vec embed each word once, and convolve no more padding than is seen.
 
-    Vectors of words are kept for later batches, WORDS at most, and forgotten when a weight is
-    replaced. From its first update on the layer works as before, since updates change weights
-    where they lie: so training, and what is predicted in it, stays what it was.
+    Vectors of words, and what the first layer makes of them, are kept for later batches, WORDS at
+    most, and forgotten when a weight is replaced. From its first update on the layer works as
+    before, since updates change weights where they lie: so training, and what is predicted in it,
+    stays what it was.
     Encoders other than spaCy's MaxoutWindowEncoder stay as they are. Threads may share the layer.
 
     tok2vec: Chain of two, an embedding and an encoder, as spaCy.Tok2Vec.v2 makes it.
@@ -71,22 +72,22 @@ def predicting_by_word(tok2vec: Model[list[Doc], list[Floats2d]]) -> None:
             weights = [node.get_param(name) for node in model.walk() for name in node.param_names]
             if not kept.is_of(weights):
                 kept = Kept(weights, _maxout_layers(encode))
-            vectors, index = kept.look_up(embed, docs)
+            table, index = kept.look_up(embed, docs)
             layers = kept.layers
         lengths = numpy.array([len(doc) for doc in docs])
-        Y = _convolve(vectors, index, lengths, layers)
+        Y = _convolve(table, index, lengths, layers)
         return numpy.split(Y, numpy.cumsum(lengths)[:-1]), lambda dY: []
 
     tok2vec._func = forward
 
 
 class Kept:
-    """What was worked out from some weights: vectors of words, and the encoder's in our order."""
+    """What was worked out from some weights: rows of words, and the encoder's in our order."""
 
     def __init__(self, weights: list[Floats2d], layers: list[list[Model]]) -> None:
         self.weights = weights
         self.layers = [_by_piece(*nodes) for nodes in layers]
-        self.rows: dict[int, int] = {}  # of each word in the table
+        self.rows: dict[int, int] = {}  # of each word in the table; the first row is padding's
         self.table = numpy.zeros((0, 0), dtype="f")
 
     def is_of(self, weights: list[Floats2d]) -> bool:
@@ -96,25 +97,37 @@ class Kept:
         return all(old is new for old, new in zip(self.weights, weights, strict=True))
 
     def look_up(self, embed: Model, docs: list[Doc]) -> tuple[Floats2d, Ints1d]:
-        """Return vectors [words, width], and the row of each token in them."""
+        """Return a table as _with_first makes them, and the row of each token in it."""
         columns = _columns(embed)
         keys = _keys(docs, columns) if columns else numpy.zeros(0, dtype="uint64")
         words, first, index = numpy.unique(keys, return_index=True, return_inverse=True)
-        if not columns or len(words) > WORDS:
+        if not columns or len(words) >= WORDS:
             vectors = numpy.concatenate([X for X in embed.predict(docs) if len(X)])
-            return vectors, numpy.arange(len(vectors))
+            vectors = numpy.concatenate([numpy.zeros_like(vectors[:1]), vectors])
+            return _with_first(vectors, self.layers), numpy.arange(1, len(vectors))
         words = words.tolist()
         new = [i for i, word in enumerate(words) if word not in self.rows]
-        if len(self.rows) + len(new) > WORDS:
-            self.rows, new = {}, list(range(len(words)))
+        if len(self.rows) + len(new) >= WORDS:
+            # Batches of other threads still read the old table.
+            self.rows, self.table, new = {}, numpy.zeros((0, 0), dtype="f"), [*range(len(words))]
         if new:
             (vectors,) = embed.predict([_words(docs, first[new])])
-            start, width = len(self.rows), vectors.shape[1]
-            if self.table.shape[1] != width:
-                self.table = numpy.zeros((WORDS, width), dtype="f")
-            self.table[start : start + len(new)] = vectors
+            found = _with_first(vectors, self.layers)
+            if not len(self.table):
+                self.table = numpy.zeros((WORDS, found.shape[1]), dtype="f")
+            start = len(self.rows) + 1
+            self.table[start : start + len(new)] = found
             self.rows.update((words[i], start + row) for row, i in enumerate(new))
-        return self.table[[self.rows[word] for word in words]], index
+        return self.table, numpy.array([self.rows[word] for word in words])[index]
+
+
+def _with_first(vectors: Floats2d, layers: list[tuple]) -> Floats2d:
+    """Return vectors, and their products with the first layer's weights of each place in a window.
+
+    vectors ([words, width]): Of words, or of tokens.
+    RETURNS ([words, width + places * pieces * width]): The vectors first.
+    """
+    return numpy.concatenate([vectors, *(vectors @ W for W in layers[0][0])], axis=1)
 
 
 def _columns(embed: Model) -> list[str | int]:
@@ -167,10 +180,11 @@ def _by_piece(window: Model, maxout: Model, norm: Model) -> tuple:
     return W.copy(), b.T.reshape(-1), nP, norm.get_param("G"), norm.get_param("b")
 
 
-def _convolve(V: Floats2d, index: Ints1d, lengths: Ints1d, layers: list[tuple]) -> Floats2d:
+def _convolve(table: Floats2d, index: Ints1d, lengths: Ints1d, layers: list[tuple]) -> Floats2d:
     """Encode tokens as residual layers of maxout over windows do.
 
-    V ([words, width]), index ([tokens]): The row of each token in V.
+    table ([words, ...]): As _with_first makes them; the first row is zeros, for padding.
+    index ([tokens]): The row of each token in the table.
     RETURNS ([tokens, width]): Without the padding between docs, which is zeros for the first layer.
     """
     pad = sum(len(W) // 2 for W, *_ in layers)
@@ -181,17 +195,17 @@ def _convolve(V: Floats2d, index: Ints1d, lengths: Ints1d, layers: list[tuple]) 
     needed[0][places] = True
     for W, *_ in layers[:0:-1]:
         needed.append(_widened(needed[-1], len(W) // 2))
-    V = numpy.concatenate([V, numpy.zeros_like(V[:1])])
-    word = numpy.full(len(needed[0]), len(V) - 1)
+    word = numpy.zeros(len(needed[0]), dtype=int)
     word[places] = index
-    X = V[word]
-    projected = [V @ W for W in layers[0][0]]  # each word once
+    width = layers[0][0].shape[1]
+    X = table[:, :width][word]
     for number, (layer, mask) in enumerate(zip(layers, needed[::-1], strict=True)):
         W, rows, Y = layer[0], numpy.flatnonzero(mask), numpy.zeros_like(X)
         around = numpy.arange(len(W)) - len(W) // 2
         for some in numpy.split(rows, range(ROWS, len(rows), ROWS)):
             if number == 0:
-                H = sum(P[word[some + i]] for P, i in zip(projected, around, strict=True))
+                first = numpy.split(table[:, width:], len(W), axis=1)
+                H = sum(P[word[some + i]] for P, i in zip(first, around, strict=True))
             else:
                 windows = X[some[:, None] + around]
                 H = windows.reshape(len(some), -1) @ W.reshape(-1, W.shape[2])

@@ -97,15 +97,16 @@ class Decide(Pipe):
                 f"Component '{self.name}' has no thresholds yet. Tune them on dev: "
                 "python -m scripts.decide MODEL CORPUS OUTPUT."
             )
-        missing = [label for label in self.thresholds if label not in doc.cats]
+        cats = doc.cats  # asked for once: it costs more than a look into it
+        missing = [label for label in self.thresholds if label not in cats]
         if missing:
             raise ValueError(
                 f"Component '{self.name}': no score for {', '.join(missing)}. Expected a text "
                 "classifier with these labels before it in the pipeline."
             )
-        picked = [label for label, least in self.thresholds.items() if doc.cats[label] >= least]
+        picked = [label for label, least in self.thresholds.items() if cats[label] >= least]
         # A text without tokens has no evidence for any label, even one with a threshold of 0.
-        doc._.emotions = sorted(picked, key=lambda label: -doc.cats[label]) if len(doc) else []
+        doc._.emotions = sorted(picked, key=lambda label: -cats[label]) if len(doc) else []
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Do the same for many docs; calibrating them together is faster."""
@@ -124,9 +125,10 @@ class Decide(Pipe):
     def _calibrate(self, docs: list[Doc]) -> None:
         if not self.curves or not docs:
             return
-        scores = numpy.array([[doc.cats[label] for label in self.thresholds] for doc in docs])
-        for doc, found in zip(docs, apply_curves(scores, self.curves).tolist(), strict=True):
-            doc._.probabilities = dict(zip(self.thresholds, found, strict=True))
+        found = (doc.cats for doc in docs)
+        scores = numpy.array([[cats[label] for label in self.thresholds] for cats in found])
+        for doc, row in zip(docs, apply_curves(scores, self.curves).tolist(), strict=True):
+            doc._.probabilities = dict(zip(self.thresholds, row, strict=True))
 
     def initialize(
         self,

@@ -13,6 +13,7 @@ from spacy.tokens import DocBin
 
 from benchmarks import entities as entities_module
 from benchmarks import pairs as pairs_module
+from benchmarks import prediction as prediction_module
 from benchmarks.averaging import average, averaging, measure
 from benchmarks.baseline import baseline
 from benchmarks.conditions import conditions
@@ -26,7 +27,7 @@ from benchmarks.serve import compare, service, soak
 from benchmarks.training import arms_of, time_steps
 from plugins.decoders import decode_greedy
 from plugins.seq2seq import Seq2Seq
-from tests.conftest import ROOT, ROWS
+from tests.conftest import LABELS, ROOT, ROWS, make_examples
 from tests.test_evaluate_pairs import save_corpus, save_pair_model
 from tests.test_transformer import make_nlp as make_transformer
 from tests.tiny_transformer import save_tiny_transformer
@@ -267,6 +268,60 @@ def test_both_ways_to_fine_tune_update_the_same_posts(project, monkeypatch):
         found = way(ROOT / "configs" / "bert.cfg", "checked", 10)
         assert found["posts_per_second"] > 0
         assert found["peak_mb"] > 100
+
+
+@pytest.fixture(scope="module")
+def transformers(tmp_path_factory, decided) -> dict[str, Path]:
+    """A pipeline of a tiny transformer, a copy with 5 more steps and other thresholds, the tiny."""
+    folder = tmp_path_factory.mktemp("transformers")
+    nlp = make_transformer(save_tiny_transformer(folder / "plain"), steps=5)
+    nlp.add_pipe("decide").set(dict.fromkeys(LABELS, 0.3), 0.3)
+    nlp.to_disk(folder / "bert")
+    nlp.get_pipe("decide").set(dict.fromkeys(LABELS, 1.0), 0.3)
+    examples = make_examples(nlp)
+    for _ in range(5):
+        nlp.update(examples, sgd=nlp.create_optimizer())
+    nlp.to_disk(folder / "fast")
+    return {"cnn": decided, **{name: folder / name for name in ("bert", "fast", "plain")}}
+
+
+def test_arms_predict_the_same_texts_and_ratios_are_medians_over_turns(
+    transformers, files, tmp_path, monkeypatch
+):
+    corpus = tmp_path / "corpus" / "tiny"
+    corpus.mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        shutil.copyfile(files["dev.spacy"], corpus / f"{split}.spacy")
+    monkeypatch.chdir(tmp_path)
+    seconds, seen = iter([8.0, 2.0, *[4.0] * 4, 4.0, 2.0, *[4.0] * 4]), []
+
+    def timing(docs: int, _: float) -> dict[str, float]:
+        return {"docs_per_second": docs / next(seconds), "peak_memory_mb": 10.0}
+
+    def alone(work, *arguments):
+        found = work(*arguments)
+        if isinstance(found, dict):
+            seen.append((work.__name__, found["scores"].shape))
+        return found
+
+    monkeypatch.setattr(prediction_module, "_timing", timing)
+    monkeypatch.setattr(prediction_module, "alone", alone)
+    found = prediction_module.prediction(**transformers, data="tiny", docs=8, repeats=2)
+    assert [shape for _, shape in seen[:5]] == [(8, len(LABELS))] * 5 and len(seen) == 12
+    # Seconds of cnn are 8 and 4, of the default settings 2: the ratios are 1 : 4 and 1 : 2.
+    assert found["results"]["cnn"]["turns"] == [1.0, 2.0]
+    assert found["ratios"]["cnn : cnn, default settings"] == 0.375
+    differences = found["largest_difference_of_scores"]
+    assert differences["cnn : cnn, default settings"] == 0
+    assert differences["bert, bfloat16 : bert"] > 0.01
+    on_dev = found["macro_f1_on_dev"]
+    assert on_dev["bert"] > 0.3 and on_dev["bert, bfloat16"] == 0
+
+
+def test_predictions_that_cannot_be_timed_are_named(transformers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"train\.spacy: no such file\. Run preprocess first"):
+        prediction_module.prediction(**transformers, data="tiny", docs=8, repeats=1)
 
 
 @pytest.mark.slow
