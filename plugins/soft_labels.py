@@ -15,6 +15,7 @@ from spacy.training import Example
 from spacy.util import registry
 
 Soft = NDArray[numpy.float32]
+Labelled = tuple[tuple[str, ...], Soft]  # labels, and a number for each
 
 
 @registry.readers("goemotions.SoftLabels.v1")
@@ -47,7 +48,7 @@ def create_soft_labels(
             raise ValueError(f"{name} {value}. Expected 0 or more, or null.")
     passes = count()
     kept: list[Language] = []
-    raw: list[Example] = []
+    raw: list[tuple[str, Labelled]] = []
     labelled: list[Example] = []
 
     def read(nlp: Language) -> Iterator[Example]:
@@ -59,18 +60,21 @@ def create_soft_labels(
             texts = (  # the posts are no longer in there
                 text for text in rows if raw_max_chars is None or len(text) <= raw_max_chars
             )
-            for text in islice(texts, raw_limit):
-                raw.append(_example(nlp, text, (labels, rows[text])))
+            raw.extend((text, (labels, rows[text])) for text in islice(texts, raw_limit))
             kept[:] = [nlp]  # last: what failed is read again, and fails again
         number = next(passes)
-        chosen = list(labelled) + _share(raw, raw_per_epoch, number)
+        chosen = [*labelled, *_share(raw, raw_per_epoch, number)]
         random.shuffle(chosen)  # seeded by spaCy, as its own batchers are
-        yield from chosen
+        for one in chosen:
+            # Raw texts are tokenized when they are needed: docs of all would take gigabytes.
+            yield one if isinstance(one, Example) else _example(nlp, *one)
 
     return read
 
 
-def _share(raw: list[Example], size: int | None, number: int) -> list[Example]:
+def _share(
+    raw: list[tuple[str, Labelled]], size: int | None, number: int
+) -> list[tuple[str, Labelled]]:
     """Return the texts of a pass, which goes on where the one before it ended."""
     if size is None or size >= len(raw):
         return raw
@@ -96,7 +100,7 @@ def _with_soft(
         del rows[text]
 
 
-def _example(nlp: Language, text: str, soft: tuple[tuple[str, ...], Soft]) -> Example:
+def _example(nlp: Language, text: str, soft: Labelled) -> Example:
     predicted = nlp.make_doc(text)
     reference = predicted.copy()  # cheaper than to tokenize again
     reference.user_data["soft_labels"] = soft
