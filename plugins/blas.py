@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 
 import numpy
-from spacy.attrs import NORM, intify_attr
+from spacy.attrs import LENGTH, LOWER, NORM, ORTH, PREFIX, SHAPE, SUFFIX, intify_attr
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import registry
@@ -17,8 +17,12 @@ LAYERS = ["expand_window", "maxout", "layernorm", "dropout"]
 # What embeds a token by its attributes alone.
 BY_WORD = {"extract_features", "list2ragged", "ints-getitem", "hashembed", "reduce_mean"}
 BY_WORD |= {"maxout", "layernorm", "dropout", "ragged2list"}
+# What follows from a word and its norm; SPACY, TAG and the like belong to the token.
+OF_WORDS = {ORTH, NORM, LOWER, SHAPE, PREFIX, SUFFIX, LENGTH}
 # Odd numbers whose products with hashes, added up modulo 2**64, tell words apart.
-MIX = numpy.array([pow(0x9E3779B97F4A7C15, i + 1, 2**64) for i in range(16)], dtype="uint64")
+MIX = numpy.array(
+    [pow(0x9E3779B97F4A7C15, i + 1, 2**64) for i in range(len(OF_WORDS))], dtype="uint64"
+)
 
 
 @registry.callbacks("goemotions.numpy_blas.v1")
@@ -97,14 +101,21 @@ class Kept:
         return all(old is new for old, new in zip(self.weights, weights, strict=True))
 
     def look_up(self, embed: Model, docs: list[Doc]) -> tuple[Floats2d, Ints1d]:
-        """Return a table as _with_first makes them, and the row of each token in it."""
+        """Return a table whose first row is padding's, and the row of each token in it.
+
+        Rows are as _with_first makes them, or vectors alone where there is one for each token.
+        """
         columns = _columns(embed)
-        keys = _keys(docs, columns) if columns else numpy.zeros(0, dtype="uint64")
-        words, first, index = numpy.unique(keys, return_index=True, return_inverse=True)
-        if not columns or len(words) >= WORDS:
+        if not columns:
             vectors = numpy.concatenate([X for X in embed.predict(docs) if len(X)])
             vectors = numpy.concatenate([numpy.zeros_like(vectors[:1]), vectors])
-            return _with_first(vectors, self.layers), numpy.arange(1, len(vectors))
+            return vectors, numpy.arange(1, len(vectors))
+        keys = _keys(docs, columns)
+        words, first, index = numpy.unique(keys, return_index=True, return_inverse=True)
+        if len(words) >= WORDS:
+            (vectors,) = embed.predict([_words(docs, first)])
+            vectors = numpy.concatenate([numpy.zeros_like(vectors[:1]), vectors])
+            return _with_first(vectors, self.layers), index + 1
         words = words.tolist()
         new = [i for i, word in enumerate(words) if word not in self.rows]
         if len(self.rows) + len(new) >= WORDS:
@@ -138,7 +149,7 @@ def _columns(embed: Model) -> list[str | int]:
     columns = {NORM} if any(node.name == "with_ngrams" for node in nodes) else set()
     for node in nodes:
         columns |= {intify_attr(name) for name in node.attrs.get("columns", [])}
-    return sorted(columns) if len(columns) <= len(MIX) else []
+    return sorted(columns) if columns <= OF_WORDS else []
 
 
 def _keys(docs: list[Doc], columns: list[int]) -> Ints1d:
@@ -183,7 +194,7 @@ def _by_piece(window: Model, maxout: Model, norm: Model) -> tuple:
 def _convolve(table: Floats2d, index: Ints1d, lengths: Ints1d, layers: list[tuple]) -> Floats2d:
     """Encode tokens as residual layers of maxout over windows do.
 
-    table ([words, ...]): As _with_first makes them; the first row is zeros, for padding.
+    table ([words, ...]): As Kept.look_up makes them; the first row is zeros, for padding.
     index ([tokens]): The row of each token in the table.
     RETURNS ([tokens, width]): Without the padding between docs, which is zeros for the first layer.
     """
@@ -203,7 +214,7 @@ def _convolve(table: Floats2d, index: Ints1d, lengths: Ints1d, layers: list[tupl
         W, rows, Y = layer[0], numpy.flatnonzero(mask), numpy.zeros_like(X)
         around = numpy.arange(len(W)) - len(W) // 2
         for some in numpy.split(rows, range(ROWS, len(rows), ROWS)):
-            if number == 0:
+            if number == 0 and table.shape[1] > width:
                 first = numpy.split(table[:, width:], len(W), axis=1)
                 H = sum(P[word[some + i]] for P, i in zip(first, around, strict=True))
             else:

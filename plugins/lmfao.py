@@ -40,12 +40,6 @@ def build_vector_predictor(
     return model
 
 
-@Language.factory(
-    "lmfao",
-    assigns=["doc._.nearest_words"],
-    requires=["doc.tensor"],
-    default_config={"k": 1, "index": "hnsw", "links": 32, "effort": 32},
-)
 def make_lmfao(
     nlp: Language, name: str, k: int, index: Literal["hnsw", "exact"], links: int, effort: int
 ) -> "NearestWords":
@@ -57,6 +51,20 @@ def make_lmfao(
     effort: Vectors to look at per search, at least k; more find better and take time.
     """
     return NearestWords(nlp.vocab, name, k=k, index=index, links=links, effort=effort)
+
+
+try:
+    Language.factory(
+        "lmfao",
+        assigns=["doc._.nearest_words"],
+        requires=["doc.tensor"],
+        default_config={"k": 1, "index": "hnsw", "links": 32, "effort": 32},
+        func=make_lmfao,
+    )
+except ValueError as error:
+    # Another wheel of this project brought it; spaCy refuses it from a second file.
+    if "E004" not in str(error):
+        raise
 
 
 class NearestWords(Pipe):

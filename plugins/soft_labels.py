@@ -115,12 +115,16 @@ def _read(path: Path) -> tuple[tuple[str, ...], dict[str, Soft]]:
         try:
             row = json.loads(line)
             text, soft = row["text"], row["soft"]
+            if not all(type(value) in (int, float) for value in soft.values()):
+                raise TypeError
             values = numpy.array(list(soft.values()), dtype="float32")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             expected = '{"text": "...", "soft": {"joy": 0.9, ...}}'
             raise ValueError(f"{where}: {line[:60]}. Expected {expected}.") from error
         labels = labels or tuple(soft)
-        if tuple(soft) != labels or not labels:
+        if not labels:
+            raise ValueError(f"{where}: no labels. Expected a number for each.")
+        if tuple(soft) != labels:
             raise ValueError(f"{where}: labels {list(soft)}. Expected {list(labels)}.")
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError(f"{where}: soft labels {soft}. Expected numbers from 0 to 1.")

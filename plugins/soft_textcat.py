@@ -13,16 +13,6 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 
-@Language.factory(
-    "soft_textcat_multilabel",
-    assigns=["doc.cats"],
-    default_config={
-        "threshold": 0.5,
-        "soft_weight": 0.5,
-        "scorer": {"@scorers": "spacy.textcat_multilabel_scorer.v2"},
-    },
-    default_score_weights={"cats_score": 1.0},
-)
 def make_soft_textcat(
     nlp: Language,
     name: str,
@@ -50,6 +40,24 @@ def make_soft_textcat(
     return SoftTextCategorizer(
         nlp.vocab, model, name, threshold=threshold, scorer=scorer, soft_weight=soft_weight
     )
+
+
+try:
+    Language.factory(
+        "soft_textcat_multilabel",
+        assigns=["doc.cats"],
+        default_config={
+            "threshold": 0.5,
+            "soft_weight": 0.5,
+            "scorer": {"@scorers": "spacy.textcat_multilabel_scorer.v2"},
+        },
+        default_score_weights={"cats_score": 1.0},
+        func=make_soft_textcat,
+    )
+except ValueError as error:
+    # Another wheel of this project brought it; spaCy refuses it from a second file.
+    if "E004" not in str(error):
+        raise
 
 
 class SoftTextCategorizer(MultiLabel_TextCategorizer):

@@ -36,24 +36,31 @@ def leaks(corpus: Path, metrics: Path, training: Path) -> Result:
     RETURNS: What was written: corpus_sha256, docs, rows (numbers of the docs, from 0), exact (how
         many have the very text), and by run what only scores can say, without those docs; of_all is
         mAP of all docs, by which it is known that a run was replaced since.
-    RAISES ValueError: No corpus or metrics, or a pipeline decides otherwise.
+    RAISES ValueError: No corpus or metrics, or a pipeline decides otherwise; the other runs are
+        noted nevertheless.
     """
     found = {"corpus_sha256": hash_of(corpus / "test.spacy"), **_rows(corpus)}
     noted = read_leaks(metrics)
     same = noted is not None and noted["corpus_sha256"] == found["corpus_sha256"]
     runs: dict[str, Result] = dict(noted["runs"]) if same else {}
-    keep = kept(found)
+    keep, problems = kept(found), []
     for path in sorted(metrics.glob("*.test.json")):
         run = json.loads(path.read_text(encoding="utf8"))
         if "documents" not in run or run["conditions"]["corpus_sha256"] != found["corpus_sha256"]:
             continue
         name = path.name.removesuffix(".test.json")
         scores = _scores(name, run, corpus, training)
-        if scores is not None:
-            runs[name] = _without(path, run, scores, keep)
-    result = {**found, "runs": dict(sorted(runs.items()))}
+        try:
+            if scores is not None:
+                runs[name] = _without(path, run, scores, keep)
+        except ValueError as error:
+            problems.append(str(error))
+    there = {name: runs[name] for name in sorted(runs) if (metrics / f"{name}.test.json").exists()}
+    result = {**found, "runs": there}
     with replacing(metrics / NAME) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
+    if problems:
+        raise ValueError("\n".join(problems))
     return result
 
 

@@ -124,7 +124,7 @@ def _print_plan(steps: list[Step], work: Path) -> None:
         print(f"{state:>8}  {'; '.join([step.name, *hints])}")
         print(f"{'':>10}{shlex.join(step.command)}")
     minutes = sum(step.minutes for step in steps if not is_done(step, work))
-    print(f"{minutes:.1f} min".rjust(8) + "  in all, as measured on two cores")
+    print(f"{minutes:.1f} min".rjust(8) + "  in all, trained on one core beside another")
 
 
 def main(

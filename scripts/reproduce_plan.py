@@ -1,5 +1,6 @@
 """Plan the way from assets to the metrics of a data set: commands, each after what it needs."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ from typing import Any
 
 from scripts.asset_list import ASSETS
 from scripts.compare import SEED
+from scripts.compose import compose
 from scripts.files import hash_of
 
 FILE = re.compile(r"(?<![\w/.-])(?:assets|corpus|training)/[\w./+-]+")
@@ -112,7 +114,7 @@ class _Maker:
         needs = [f"corpus/{self.data}", *_files_of(facts)]
         force = ["--force"] if facts else []
         output = f"metrics/{self.data}/{path.name}"
-        note = _changed(conditions.get("training", {}))
+        note = _changed(facts, conditions.get("training", {}))
         self._add(name, [*command, *force], output, _minutes(result), needs=needs, note=note)
 
     def _add(
@@ -226,13 +228,18 @@ def _files_of(facts: dict[str, Any]) -> Iterator[str]:
             yield from FILE.findall(line)
 
 
-def _changed(training: dict[str, Any]) -> str:
-    """Return a word on a config that is not the one that was trained."""
-    config = Path(training.get("config", ""))
-    if config.parts[:1] != ("configs",) or not config.exists():
+def _changed(facts: dict[str, Any], training: dict[str, Any]) -> str:
+    """Return a word on a config, or its parts, that are not those that were trained."""
+    before = training.get("config_file_sha256")
+    config = Path(facts.get("config", training.get("config", "")))
+    if before is None or config.parts[:1] != ("configs",) or not config.exists():
         return ""
-    same = training.get("config_file_sha256") in (None, hash_of(config))
-    return "" if same else f"{config} has changed since"
+    if parts := facts.get("parts", []):
+        text = compose([f"model={config.stem}", f"data={facts['data']}", *parts])
+        now = hashlib.sha256(text.encode("utf8")).hexdigest()
+    else:
+        now = hash_of(config)
+    return "" if now == before else f"{' '.join([str(config), *parts])} has changed since"
 
 
 def _minutes(result: dict[str, Any]) -> float:

@@ -37,6 +37,7 @@ def soft_labels(
     min_words: int = 3,
     max_words: int = 30,
     workers: int = 2,
+    gpu_id: int = -1,
     address: str = "local",
 ) -> dict[str, Any]:
     """Write the mean of what the teachers say of the posts to learn from, and of raw texts.
@@ -49,7 +50,7 @@ def soft_labels(
     raw: File or folder of texts, see scripts.texts; None for the posts alone.
     limit (texts): Raw texts to take, the first ones that fit.
     min_words, max_words: Of a raw text, as white space divides it.
-    workers: Processes, see scripts.predict_shards, as is address.
+    workers: Processes, see scripts.predict_shards, as are gpu_id and address.
     RETURNS: Counts of posts, raw, teachers; seconds of the teachers.
     RAISES ValueError: No corpus, no teachers, teachers of other labels, bad rows.
     """
@@ -68,9 +69,8 @@ def soft_labels(
     for teacher in teachers:
         folders.append(output / "teachers" / hash_of(teacher)[:12])
         msg.info(f"{teacher} labels {counts['posts'] + counts['raw']:,} texts: {folders[-1]}")
-        found = predict_shards(
-            teacher, output / "texts", folders[-1], workers=workers, address=address
-        )
+        shared = {"workers": workers, "gpu_id": gpu_id, "address": address}
+        found = predict_shards(teacher, output / "texts", folders[-1], **shared)
         seconds += found["seconds"]
     _merge(sorted((output / "texts").glob("*.jsonl.gz")), folders, labels, output)
     return {**counts, "teachers": len(teachers), "seconds": round(seconds, 1)}
@@ -105,6 +105,8 @@ def _write_texts(
         if before == made_of:
             return counts
     posts = dict.fromkeys(_texts(corpus / "train.spacy"))
+    if not all(text.strip() for text in posts):
+        raise ValueError(f"{corpus / 'train.spacy'}: a post of white space. Expected a text.")
     taken = {digest(normalise(text)) for path in splits for text in _texts(path)}
     found = list(islice(_unlike(raw, taken, settings), settings["limit"])) if raw else []
     texts = iter([*posts, *found])
@@ -161,13 +163,18 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 def main(
     output: Annotated[Path, typer.Argument(help="Folder for soft.jsonl.gz")],
-    teachers: Annotated[list[Path], typer.Argument(help="Pipelines with tuned thresholds")],
+    teachers: Annotated[
+        list[Path], typer.Argument(help="Pipelines with tuned thresholds", exists=True)
+    ],
     corpus: Annotated[Path, typer.Option(help="Folder of train.spacy and the held-out splits")],
     raw: Annotated[str, typer.Option(help="Texts without labels, file or folder; or none")] = "",
     limit: Annotated[int, typer.Option(help="Raw texts to take", min=0)] = 120_000,
     min_words: Annotated[int, typer.Option(help="Of a raw text", min=1)] = 3,
     max_words: Annotated[int, typer.Option(help="Of a raw text", min=1)] = 30,
     workers: Annotated[int, typer.Option(help="Processes", min=1)] = 2,
+    gpu_id: Annotated[
+        int, typer.Option(help="-1 for the CPU, else a GPU of Ray's choice per worker", min=-1)
+    ] = -1,
     address: Annotated[str, typer.Option(help="Of a Ray cluster; auto finds it")] = "local",
 ) -> None:
     """Label posts and raw texts softly by one or several pipelines; run it again after a kill."""
@@ -181,6 +188,7 @@ def main(
             min_words=min_words,
             max_words=max_words,
             workers=workers,
+            gpu_id=gpu_id,
             address=address,
         )
     except ValueError as error:

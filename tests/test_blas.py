@@ -10,6 +10,7 @@ from spacy.ml.models.tok2vec import (
     MishWindowEncoder,
     build_Tok2Vec_model,
 )
+from spacy.tokens import Doc
 from spacy.util import registry
 from thinc.api import NumpyOps
 
@@ -80,9 +81,9 @@ NLP = spacy.blank("en")
 TEXTS = ["so good", "", "I love it so much", "good", " ", "it is not so good [NAME]!", ""]
 
 
-def make_tok2vec(depth: int = 3, window: int = 1, encoder=None):
+def make_tok2vec(depth: int = 3, window: int = 1, encoder=None, attrs=("NORM", "SHAPE")):
     """Return a Tok2Vec with weights of all kinds, biases included, so that padding is not zero."""
-    embed = build_ngram_hash_embed(8, ["NORM", "SHAPE"], [40, 30], 50)
+    embed = build_ngram_hash_embed(8, list(attrs), [40, 30], 50)
     encoder = encoder or MaxoutWindowEncoder(8, window, 3, depth)
     tok2vec = build_Tok2Vec_model(embed, encoder)
     tok2vec.initialize()
@@ -196,6 +197,18 @@ def test_an_embedding_of_more_than_the_word_is_asked_for_every_token():
     for _ in range(2):
         assert_same(tok2vec, [NLP("so so"), NLP("")])
     assert seen == [["so", "so"]] * 2
+
+
+@pytest.mark.parametrize("attribute", ["SPACY", "TAG", "LEMMA", "POS"])
+def test_attributes_of_the_token_are_not_taken_for_those_of_the_word(attribute):
+    docs = [Doc(NLP.vocab, ["so", "so"], [True, False]), Doc(NLP.vocab, ["good"])]
+    docs[0][0].tag_, docs[0][0].lemma_, docs[0][0].pos_ = "RB", "very", "ADV"
+    attrs = ("NORM", attribute)
+    tok2vec = faster(make_tok2vec(attrs=attrs))
+    for _ in range(2):
+        assert_same(tok2vec, docs, make_tok2vec(attrs=attrs))
+    one, other = make_tok2vec(depth=1, attrs=attrs).layers[0].predict(docs)[0]
+    assert abs(one - other).max() > 0.01
 
 
 def test_another_encoder_stays_as_it_is():

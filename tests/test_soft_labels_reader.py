@@ -140,6 +140,9 @@ LINE = '{"text": "x", "soft": %s}'
         (LINE % '{"anger": 0, "joy": 0, "neutral": 0}', r"line 2: labels \['anger', 'joy'"),
         (LINE % '{"joy": 1.5, "anger": 0, "neutral": 0}', r"line 2: soft .*1\.5.*from 0 to 1"),
         (LINE % '{"joy": NaN, "anger": 0, "neutral": 0}', r"line 2: soft .*nan.*from 0 to 1"),
+        (LINE % '{"joy": "0.5", "anger": 0, "neutral": 0}', r"line 2: .*Expected \{\"text\""),
+        (LINE % '{"joy": true, "anger": 0, "neutral": 0}', r"line 2: .*Expected \{\"text\""),
+        (LINE % '{"joy": [0.5], "anger": [0], "neutral": [0]}', r"line 2: .*Expected \{\"text\""),
         (json.dumps({"text": " ", "soft": soft_of(0)}), r"line 2: text ' '\. Expected a text"),
         (json.dumps({"text": 7, "soft": soft_of(0)}), r"line 2: text 7\. Expected a text"),
         (lines_of(TEXTS)[0], r"line 2: text 'What a lovely.*Expected a text, each once"),
@@ -153,7 +156,7 @@ def test_a_bad_row_is_named_by_file_and_line(corpus, tmp_path, line, message):
 
 def test_labels_without_a_name_or_rows_are_refused(corpus, tmp_path):
     path = write(tmp_path / "soft.jsonl", [LINE % "{}"])
-    with pytest.raises(ValueError, match=r"line 1: labels \[\]\. Expected"):
+    with pytest.raises(ValueError, match=r"line 1: no labels\. Expected a number for each"):
         read(corpus, path)
     with pytest.raises(ValueError, match=r"soft\.jsonl: no rows\. Expected at least one"):
         read(corpus, write(path, []))
