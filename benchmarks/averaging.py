@@ -60,7 +60,7 @@ def average(nlp: Language, others: list[Language]) -> None:
 
 def measure(scores: Scores, truth: Scores) -> dict[str, float]:
     """Return scores at thresholds tuned on the same docs, rounded to 4 digits."""
-    thresholds, _ = tune_thresholds(scores, truth)
+    thresholds, _ = tune_thresholds(scores, truth, method="bootstrap")
     on, picked = truth > 0, scores >= thresholds
     found = {
         "macro_f1": macro_f1(on, picked),

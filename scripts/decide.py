@@ -22,7 +22,7 @@ def decide(
     output: Path,
     *,
     objective: Objective = "macro",
-    method: Method = "bootstrap",
+    method: Method = "expected",
     min_support: int = 5,
     calibration: Calibration = "isotonic",
     gpu_id: int = -1,
@@ -87,8 +87,9 @@ def main(
     output: Annotated[Path, typer.Argument(help="Where the pipeline with thresholds goes")],
     objective: Annotated[Objective, typer.Option(help="Which F-score to maximise")] = "macro",
     method: Annotated[
-        Method, typer.Option(help="The optimum on dev, or the median of bootstrapped optima")
-    ] = "bootstrap",
+        Method,
+        typer.Option(help="The optimum of expected F on dev, of bootstraps (median), or of dev"),
+    ] = "expected",
     min_support: Annotated[
         int, typer.Option(help="Labels with fewer positives use the global threshold", min=0)
     ] = 5,

@@ -24,6 +24,7 @@ from benchmarks.preprocess import straightforward, with_checks
 from benchmarks.pretraining import ARMS, time_epoch
 from benchmarks.scale import as_table
 from benchmarks.serve import compare, service, soak
+from benchmarks.thresholds import cross_validated
 from benchmarks.training import arms_of, time_steps
 from plugins.decoders import decode_greedy
 from plugins.seq2seq import Seq2Seq
@@ -403,6 +404,18 @@ def test_averaged_weights_are_the_means_of_all_layers_torch_ones_too(tmp_path):
         numpy.testing.assert_array_equal(weights_of(two)[key], second[key])
     moved = [key for key in found if abs(found[key] - first[key]).max() > 1e-4]
     assert any("encoder.layer" in key for key in moved) and any(" W" in key for key in moved)
+
+
+def test_ways_to_tune_are_scored_on_docs_they_were_not_tuned_on():
+    rng = numpy.random.default_rng(0)
+    truth = (rng.random((400, 2)) < [0.3, 0.05]).astype(float)
+    noise = rng.random((400, 2))
+    found = cross_validated(noise, truth, 2)
+    assert list(found) == ["expected", "bootstrap", "exact", "one for all labels"]
+    # Tuned and scored on the same docs, noise would look better than the share of positives.
+    assert all(0.2 < macro < 0.29 for ways in found.values() for macro, _ in ways)
+    sure = cross_validated(0.6 * truth + 0.3 * noise, truth, 1)
+    assert all(way == [(1.0, 1.0)] for way in sure.values())
 
 
 def test_scores_of_an_ensemble_are_measured_at_their_own_thresholds():

@@ -6,7 +6,7 @@ import numpy
 import pytest
 from sklearn.metrics import f1_score
 
-from scripts.thresholds import Ranking, best_global, tune_thresholds
+from scripts.thresholds import Ranking, best_global, probabilities, tune_thresholds
 
 
 def random_case(seed, docs=40, labels=3, digits=2):
@@ -70,13 +70,16 @@ def test_labels_below_the_support_floor_use_the_global_threshold():
 
 def test_bootstrap_is_repeatable_and_follows_its_seed():
     scores, truth = random_case(3)
-    first, second, other = (tune_thresholds(scores, truth, seed=s)[0] for s in (0, 0, 1))
+    first, second, other = (
+        tune_thresholds(scores, truth, method="bootstrap", seed=s)[0] for s in (0, 0, 1)
+    )
     assert (first == second).all() and (first != other).any()
 
 
 def test_bootstrap_is_the_median_of_the_optima_of_resampled_docs():
     scores, truth = random_case(3)
-    found, _ = tune_thresholds(scores, truth, resamples=5, min_support=0, seed=7)
+    settings = {"method": "bootstrap", "resamples": 5, "min_support": 0, "seed": 7}
+    found, _ = tune_thresholds(scores, truth, **settings)
     rng = numpy.random.default_rng(7)
     optima = []
     for _ in range(5):
@@ -84,6 +87,56 @@ def test_bootstrap_is_the_median_of_the_optima_of_resampled_docs():
         optima.append(Ranking(scores, truth).best_macro(counts.astype(float)))
     numpy.testing.assert_allclose(found, numpy.median(optima, axis=0))
     assert not numpy.allclose(found, numpy.mean(optima, axis=0))
+
+
+def drawn(positives, docs=4000, seed=0):
+    """Return log-odds whose logistic is how likely each doc has the label, and who has it."""
+    rng = numpy.random.default_rng(seed)
+    likely = rng.beta(0.3, 0.3 * (docs / positives - 1), size=(docs, 1))
+    return likely, (rng.random((docs, 1)) < likely).astype(float)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
+def test_expected_is_the_best_cut_for_the_right_probabilities_whatever_scores_say(sharpness):
+    likely, truth = drawn(400)
+    odds = numpy.log(likely / (1 - likely)).clip(-12, 12)
+    scores = 1 / (1 + numpy.exp(-sharpness * odds + 1))
+    (found,), _ = tune_thresholds(scores, truth, method="expected")
+    picked = scores >= found
+    every = [likely[likely >= t].sum() * 2 / ((likely >= t).sum() + likely.sum()) for t in likely]
+    expected = 2 * likely[picked].sum() / (picked.sum() + likely.sum())
+    assert expected == pytest.approx(max(every), abs=0.002)
+    # At the best cut a doc is as likely to have the label as half of the F-score.
+    assert likely[picked].min() == pytest.approx(max(every) / 2, abs=0.05)
+
+
+def test_expected_deviates_less_than_the_optimum_where_positives_are_few():
+    found = {"expected": [], "exact": [], "bootstrap": []}
+    for seed in range(20):
+        likely, truth = drawn(20, docs=1500, seed=seed)
+        for method, values in found.items():
+            (threshold,), _ = tune_thresholds(likely, truth, method=method, resamples=20)
+            values.append(threshold)
+    spread = {method: numpy.std(values) for method, values in found.items()}
+    assert spread["expected"] < 0.7 * spread["bootstrap"] < 0.7 * spread["exact"]
+
+
+def rises(probability, scores) -> bool:
+    """Say whether a higher score never has a lower probability."""
+    order = numpy.argsort(scores, axis=0)
+    return bool((numpy.diff(numpy.take_along_axis(probability, order, 0), axis=0) > -1e-12).all())
+
+
+def test_expected_shares_a_curve_where_there_is_none_of_its_own():
+    scores, truth = random_case(1)
+    enough = numpy.array([True, True, False])
+    found = probabilities(scores, truth, enough)
+    assert rises(found, scores)
+    assert found.sum(axis=0)[:2] == pytest.approx(truth.sum(axis=0)[:2], abs=0.05)
+    falling = scores.copy()
+    falling[:, 0] = 1 - scores[:, 0]  # the higher the less likely: such a curve is not used
+    assert rises(probabilities(falling, truth, enough), falling)
+    numpy.testing.assert_array_equal(probabilities(scores, truth * 0, enough), truth * 0)
 
 
 def test_the_global_threshold_is_the_best_of_the_grid():
