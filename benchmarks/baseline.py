@@ -17,10 +17,11 @@ from scripts.corpus import read_corpus
 from scripts.files import hash_of
 from scripts.metrics import compute_metrics, macro_f1
 from scripts.tfidf import STRENGTH, Tfidf
-from scripts.thresholds import tune_thresholds
+from scripts.thresholds import Method, tune_thresholds
 
 Floats = NDArray[numpy.float64]
 MIN_DF = (2, 5)
+METHOD: Method = "expected"
 
 
 def baseline(
@@ -69,7 +70,7 @@ def _try(
     seconds = time.perf_counter() - start
     texts, truth = found["dev"]
     scores = model.predict(texts)
-    thresholds, global_threshold = tune_thresholds(scores, truth, seed=seed)
+    thresholds, global_threshold = tune_thresholds(scores, truth, method=METHOD)
     return {
         "model": model,
         "min_df": min_df,
@@ -103,6 +104,7 @@ def _score(
             "corpus": path.as_posix(),
             "corpus_sha256": hash_of(path),
             "training": {"seconds": best["seconds"]},
+            "thresholds": {"method": METHOD},
         },
         "documents": {"truth": pack(truth > 0), "picked": pack(scores >= best["thresholds"])},
     }
@@ -126,7 +128,7 @@ def main(
         list[int], typer.Option(help="Least docs of a feature; repeat to let dev choose", min=1)
     ] = list(MIN_DF),  # noqa: B006  typer reads it, nobody changes it
     strength: Annotated[float, typer.Option(help="Inverse regularisation (C)")] = STRENGTH,
-    seed: Annotated[int, typer.Option(help="Seed of solver and bootstraps", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the solver", min=0)] = 0,
 ) -> None:
     """Fit and score TF-IDF with logistic regression: minutes on one core, about 2 GB of memory."""
     try:

@@ -50,7 +50,10 @@ def record(folder: Path) -> dict[str, Rows]:
     pairs = {name: name.removesuffix(DISTILLED) for name in runs if name.endswith(DISTILLED)}
     pairs = {name: plain for name, plain in pairs.items() if plain in runs}
     return {
-        "test": {name: row_of(list(found.values()), ALL) for name, found in runs.items()},
+        "test": {
+            name: {**row_of(list(found.values()), ALL), "thresholds": _methods(found)}
+            for name, found in runs.items()
+        },
         "leaks": _with_and_without(folder, runs),
         "baseline": differences(folder, reference=BASELINE) if BASELINE in runs else {},
         "distilled": differences(folder, others=pairs) if pairs else {},
@@ -93,6 +96,12 @@ def tried(runs: Runs) -> Rows:
         if base in runs:
             bases[base] = {**_dev_row(runs[base]), "versus": "", **_difference({}, {})}
     return {name: {**bases, **found}[name] for name in runs if name in bases or name in found}
+
+
+def _methods(seeds: dict[Path, dict[str, Any]]) -> str:
+    """Return how thresholds were tuned, scripts.decide --method."""
+    found = [run["conditions"].get("thresholds", {}) for run in seeds.values()]
+    return ", ".join(sorted({settings.get("method", "") for settings in found}))
 
 
 def _dev_row(seeds: dict[Path, dict[str, Any]]) -> dict[str, str]:

@@ -32,7 +32,7 @@ def with_errors(rate, seed):
     return TRUTH ^ (numpy.random.default_rng(seed).random(TRUTH.shape) < rate)
 
 
-def result_of(cells, config="cnn", seed=0, parts=(), **scores):
+def result_of(cells, config="cnn", seed=0, parts=(), method="expected", **scores):
     return {
         "docs": len(TRUTH),
         "macro_f1": f1_score(TRUTH, cells, average="macro", zero_division=0),
@@ -40,7 +40,7 @@ def result_of(cells, config="cnn", seed=0, parts=(), **scores):
         "mean_average_precision": 0.4,
         "decisions": {"at_global": {"macro_f1": 0.3, "micro_f1": 0.35}},
         "per_label": {f"label {number}": {} for number in range(3)},
-        "conditions": {"corpus_sha256": CORPUS, "seed": seed},
+        "conditions": {"corpus_sha256": CORPUS, "seed": seed, "thresholds": {"method": method}},
         "documents": {"truth": pack(TRUTH), "picked": pack(cells)},
         "experiment": {"config": f"configs/{config}.cfg", "parts": list(parts)},
         **scores,
@@ -54,7 +54,7 @@ def write(folder, name, result):
 @pytest.fixture
 def folder(tmp_path):
     """Test metrics of a baseline, a config with two seeds and its student; dev metrics of one."""
-    write(tmp_path, "tfidf.test", result_of(with_errors(0.3, 0)))
+    write(tmp_path, "tfidf.test", result_of(with_errors(0.3, 0), method="exact"))
     for seed in (0, 1):
         cells = with_errors(0.1, 1 + seed)
         write(tmp_path, f"cnn-seed{seed}.test", result_of(cells, seed=seed))
@@ -148,6 +148,7 @@ def test_rows_are_compared_with_the_baseline_and_students_with_what_they_are_wit
     assert list(tables["test"]) == ["cnn-distilled", "cnn", "tfidf"]
     assert tables["test"]["cnn"]["seeds"] == "2"
     assert tables["test"]["cnn"]["macro-F1, one threshold"] == "0.300 ± 0.000"
+    assert [row["thresholds"] for row in tables["test"].values()] == ["expected"] * 2 + ["exact"]
     assert {name: row["versus"] for name, row in tables["baseline"].items()} == {
         "cnn-distilled": "tfidf",
         "cnn": "tfidf",
