@@ -22,7 +22,7 @@ def decide(
     output: Path,
     *,
     objective: Objective = "macro",
-    method: Method = "expected",
+    method: Method = "bootstrap",
     min_support: int = 5,
     calibration: Calibration = "isotonic",
     gpu_id: int = -1,
@@ -88,8 +88,8 @@ def main(
     objective: Annotated[Objective, typer.Option(help="Which F-score to maximise")] = "macro",
     method: Annotated[
         Method,
-        typer.Option(help="The optimum of expected F on dev, of bootstraps (median), or of dev"),
-    ] = "expected",
+        typer.Option(help="Median of bootstrapped optima, optimum of expected F, or that of dev"),
+    ] = "bootstrap",
     min_support: Annotated[
         int, typer.Option(help="Labels with fewer positives use the global threshold", min=0)
     ] = 5,

@@ -32,6 +32,7 @@ from scripts.evaluate_tokens import evaluate_tokens
 from scripts.files import remove, replacing
 from scripts.gpu import use_gpu
 from scripts.tasks import Task, scores_of, task_of
+from scripts.thresholds import Method
 from scripts.train import train, with_dashes
 
 GROUPS = Path(FRAGMENTS)
@@ -53,6 +54,7 @@ class Run:
     data: str
     name: str
     parts: list[str] = field(default_factory=list)
+    thresholds: Method = "bootstrap"
 
     @property
     def corpus(self) -> Path:
@@ -90,6 +92,7 @@ def experiment(
     force: bool = False,
     commit: bool = False,
     parts: list[str] | None = None,
+    thresholds: Method = "bootstrap",
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a config, tune its thresholds on dev and score it; every check comes before the work.
@@ -101,6 +104,7 @@ def experiment(
     force: Delete an earlier run of this name, whole or half-finished, and replace its metrics.
     commit: Commit the config and the metrics, and nothing else.
     parts: Of configs/groups, such as labels=soft, to be merged into the config: docs/compose.md.
+    thresholds: How those of a text classifier are tuned, see scripts.thresholds.
     overrides: Config values by dotted key.
     RETURNS: scores on dev by name, said (the same as a sentence), git (commands that commit
         config and metrics), commands (the same as words, without git), run (Run).
@@ -110,6 +114,7 @@ def experiment(
     parts = list(parts or [])
     name_of = "-".join([config, *(part.partition("=")[2] for part in parts)])
     run = Run(Path("configs") / f"{config}.cfg", data, name or run_name(name_of, overrides), parts)
+    run.thresholds = thresholds
     splits = ["dev", "test"] if test else ["dev"]
     check_run(run, overrides, splits, gpu_id=gpu_id, force=force)
     if commit:
@@ -176,6 +181,11 @@ def check_run(
         known = ", ".join(sorted(path.stem for path in run.config.parent.glob("*.cfg")))
         raise ValueError(f"{run.config}: no such config. Expected one of {known or 'none yet'}.")
     _check_names(run)
+    if run.thresholds != "bootstrap" and run.task != "textcat":
+        expected = "a text classifier"
+        raise ValueError(
+            f"--thresholds {run.thresholds}: {run.config} is none. Expected {expected}."
+        )
     own = [f"--paths.{key}" for key in OWN_PATHS if f"paths.{key}" in overrides]
     if own:
         raise ValueError(f"{own[0]} is set by --data. Expected other keys.")
@@ -226,7 +236,9 @@ def _work(
     for path in run.folder.iterdir():
         if path != trained:  # made from the model that was just replaced
             remove(path)
-    TUNE[run.task](trained / "model-best", run.corpus / "dev.spacy", pipeline, gpu_id=gpu_id)
+    settings = {"method": run.thresholds} if run.task == "textcat" else {}
+    model, dev = trained / "model-best", run.corpus / "dev.spacy"
+    TUNE[run.task](model, dev, pipeline, gpu_id=gpu_id, **settings)
     results = [_score(run, split, gpu_id, facts) for split in splits]
     return results[0]  # of dev
 
@@ -300,6 +312,8 @@ def _facts(run: Run, overrides: dict[str, Any], splits: list[str], gpu_id: int) 
     command += ["--test"] if "test" in splits else []
     for part in run.parts:
         command += ["--part", part]
+    if run.thresholds != "bootstrap":
+        command += ["--thresholds", run.thresholds]
     for key, value in overrides.items():
         command += [f"--{key}", _text(value)]
     return {
@@ -396,6 +410,9 @@ def main(
     commit: Annotated[
         bool, typer.Option("--commit", help="Commit the config and the metrics")
     ] = False,
+    thresholds: Annotated[
+        Method, typer.Option(help="How those of a text classifier are tuned: scripts.decide")
+    ] = "bootstrap",
     part: Annotated[
         list[str] | None,
         typer.Option(help="Part of configs/groups to merge, e.g. labels=soft; may be repeated"),
@@ -404,7 +421,11 @@ def main(
     """Train, tune and score a config; further options override it, e.g. --training.dropout 0.3."""
     if only_test:
         _only_test(
-            config, name, data, gpu_id, given=bool(test or force or commit or part or ctx.args)
+            config,
+            name,
+            data,
+            gpu_id,
+            given=bool(test or force or commit or part or ctx.args or thresholds != "bootstrap"),
         )
         return
     file = Path("configs") / f"{config}.cfg"
@@ -420,6 +441,7 @@ def main(
             force=force,
             commit=commit,
             parts=part,
+            thresholds=thresholds,
             overrides=_parse(ctx.args),
         )
     except ValueError as error:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from plugins.decide import LEAST
 
 Objective = Literal["macro", "micro"]
-Method = Literal["expected", "bootstrap", "exact"]
+Method = Literal["bootstrap", "expected", "exact"]
 Floats = NDArray[numpy.float64]
 
 
@@ -19,7 +19,7 @@ def tune_thresholds(
     truth: Floats,
     *,
     objective: Objective = "macro",
-    method: Method = "expected",
+    method: Method = "bootstrap",
     min_support: int = 5,
     resamples: int = 200,
     seed: int = 0,
@@ -31,8 +31,8 @@ def tune_thresholds(
     objective: Which F-score the thresholds maximise; macro treats each label by itself, micro all
         labels together.
     method: exact takes the optimum on these docs; bootstrap the median of the optima of resampled
-        docs; expected the optimum if each doc has a label as likely as its score says: that goes by
-        all docs, not the few that have a rare label.
+        docs; expected the optimum if each doc has a label as likely as its score says. That goes by
+        all docs, not the few that have a rare label, but needs scores whose odds say so.
     min_support (docs): Labels with fewer positives use the global threshold.
     resamples: Bootstraps, if any.
     seed: Of the bootstraps.

@@ -45,7 +45,7 @@ def fake_train(config, output, *, gpu_id=-1, overrides=None):
     return {"seconds": 1.0}
 
 
-def fake_decide(model, corpus, output, *, gpu_id=-1):
+def fake_decide(model, corpus, output, *, gpu_id=-1, **_):
     write(output / "training.json", (model / "training.json").read_text())
     return {}
 
@@ -615,3 +615,27 @@ def test_what_is_no_part_is_refused_before_the_work(project, monkeypatch, part, 
     with pytest.raises(ValueError, match=said):
         experiment("cnn", data="tiny", name="one", parts=[part])
     assert not (project / "training").exists()
+
+
+def test_thresholds_are_tuned_as_asked_for_and_only_those_of_text_classifiers(
+    tmp_path, monkeypatch
+):
+    seen = {}
+
+    def tune(model, dev, output, **settings):
+        seen.update(settings)
+        raise ValueError("enough")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setitem(module.TUNE, "textcat", tune)
+    monkeypatch.setattr(module, "train", lambda *_, **__: None)
+    run = module.Run(Path("configs/cnn.cfg"), "sample", "x")
+    run.thresholds = "expected"
+    monkeypatch.setattr(module.Run, "folder", tmp_path)
+    facts = module._facts(run, {"system.seed": 1}, ["dev"], -1)
+    assert facts["command"].endswith("--thresholds expected --system.seed 1")
+    with pytest.raises(ValueError, match="enough"):
+        module._work(run, {}, ["dev"], -1, facts)
+    assert seen == {"gpu_id": -1, "method": "expected"}
+    with pytest.raises(ValueError, match=r"--thresholds expected: configs.ner_crf\.cfg is none"):
+        module.experiment("ner_crf", data="sample", thresholds="expected")
