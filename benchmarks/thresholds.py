@@ -25,7 +25,7 @@ ONE = "one for all labels"
 def thresholds(runs: list[Path], corpus: Path, repeats: int) -> dict[str, Any]:
     """Tune on four fifths of dev, decide the rest, and score all decisions together.
 
-    runs: Folders of runs, or pipelines. corpus: Dev set.
+    runs: Pipelines. corpus: Dev set.
     repeats: Ways to part dev into fifths; means count.
     RETURNS: by way: macro_f1 and micro_f1, means over runs; runs: macro_f1 of each.
     """
@@ -61,7 +61,7 @@ def cross_validated(
 
 
 def main(
-    runs: Annotated[list[Path], typer.Argument(help="Runs or pipelines", exists=True)],
+    runs: Annotated[list[Path], typer.Argument(help="Pipelines", exists=True)],
     data: Annotated[str, typer.Option(help="Data set in corpus/")] = "goemotions",
     repeats: Annotated[int, typer.Option(help="Ways to part dev", min=1)] = 2,
 ) -> None:
