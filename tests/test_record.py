@@ -308,6 +308,25 @@ def test_a_pipeline_that_decides_otherwise_than_its_metrics_is_named(project):
         leaks(corpus, metrics, training)
 
 
+def test_one_pipeline_that_decides_otherwise_costs_no_other_run(project):
+    corpus, metrics, training = project
+    shutil.copytree(training / "cnn-seed0", training / "cnn-seed1")
+    shutil.copy(metrics / "cnn-seed0.test.json", metrics / "cnn-seed1.test.json")
+    shutil.copy(metrics / "cnn-seed0.test.json", metrics / "gone.test.json")
+    shutil.copytree(training / "cnn-seed0", training / "gone")
+    assert sorted(leaks(corpus, metrics, training)["runs"]) == ["cnn-seed0", "cnn-seed1", "gone"]
+    (metrics / "leaks.json").unlink()
+    result = srsly.read_json(metrics / "cnn-seed0.test.json")
+    result["documents"]["picked"] = pack(numpy.zeros((8, 3), dtype=bool))
+    srsly.write_json(metrics / "cnn-seed0.test.json", result)
+    with pytest.raises(ValueError, match=r"cnn-seed0\.test\.json: its pipeline decides otherwise"):
+        leaks(corpus, metrics, training)
+    assert sorted(read_leaks(metrics)["runs"]) == ["cnn-seed1", "gone"]
+    (metrics / "gone.test.json").unlink()
+    (metrics / "cnn-seed0.test.json").unlink()
+    assert list(leaks(corpus, metrics, training)["runs"]) == ["cnn-seed1"]
+
+
 def test_marks_in_the_page_are_those_that_the_command_fills():
     marks = re.findall(r"<!-- record: (?!end)(\w+) -->", PAGE.read_text(encoding="utf8"))
     assert marks == ["test", "leaks", "baseline", "distilled", "tried"]

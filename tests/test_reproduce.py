@@ -1,5 +1,6 @@
 """From assets to the numbers again: what is planned, what is run, what is said of the result."""
 
+import hashlib
 import json
 import shutil
 from itertools import pairwise
@@ -9,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from scripts.compose import compose
 from scripts.files import hash_of
 from scripts.reproduce import NOTES, code_hash, is_done, main, prepare, reproduce
 from scripts.reproduce_check import check, verdict
@@ -160,6 +162,17 @@ def test_a_config_that_is_another_now_is_said():
     assert plan(["cnn"], METRICS)[-1].note == ""
     file.write_text(file.read_text() + "\n# more\n")
     assert plan(["cnn"], METRICS)[-1].note == "configs/cnn.cfg has changed since"
+
+
+def test_a_part_that_is_another_now_is_said():
+    part = Path("configs/groups/debug/limit.cfg")
+    text = compose(["model=cnn", "data=goemotions", "debug=limit"])
+    sha256 = hashlib.sha256(text.encode("utf8")).hexdigest()
+    training = {"config": "training/goemotions/cnn.cfg", "config_file_sha256": sha256}
+    write_run("cnn.test", training=training, parts=["debug=limit"])
+    assert plan(["cnn"], METRICS)[-1].note == ""
+    part.write_text("# more\n" + part.read_text())
+    assert plan(["cnn"], METRICS)[-1].note == "configs/cnn.cfg debug=limit has changed since"
 
 
 @pytest.mark.parametrize(

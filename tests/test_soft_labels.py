@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import spacy
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -234,6 +235,27 @@ def test_what_is_missing_is_named(teachers, files, corpus, tmp_path):
         soft_labels([files["model"]], corpus, tmp_path / "soft")
     with pytest.raises(ValueError, match=r"none\.jsonl: no such file or folder\. Expected texts"):
         soft_labels(teachers[:1], corpus, tmp_path / "soft", raw=tmp_path / "none.jsonl")
+
+
+def test_a_post_of_white_space_is_refused_before_the_teachers_work(predicted, teachers, tmp_path):
+    doc = Doc(Vocab(), words=[" "])
+    DocBin(docs=[doc]).to_disk(tmp_path / "train.spacy")
+    with pytest.raises(ValueError, match=r"train\.spacy: a post of white space\. Expected a text"):
+        soft_labels(teachers[:1], tmp_path, tmp_path / "soft")
+    assert predicted == [] and not (tmp_path / "soft").exists()
+
+
+def test_teachers_label_where_they_are_told_to(teachers, corpus, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(model, source, output, **settings):
+        seen.update(settings)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(module, "predict_shards", stop)
+    with pytest.raises(ValueError, match="enough"):
+        soft_labels(teachers[:1], corpus, tmp_path / "soft", workers=3, gpu_id=1, address="auto")
+    assert seen == {"workers": 3, "gpu_id": 1, "address": "auto"}
 
 
 def test_the_command_says_how_much_and_what_is_wrong(predicted, teachers, corpus, raw, tmp_path):
