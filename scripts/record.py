@@ -91,7 +91,7 @@ def tried(runs: Runs) -> Rows:
     for name, seeds in runs.items():
         if not name.startswith(TRIED):
             continue
-        base = _base_of(next(iter(seeds.values())), runs)
+        base = _base_of(name, next(iter(seeds.values())), runs)
         found[name] = {**_dev_row(seeds), "versus": base, **_difference(seeds, runs.get(base, {}))}
         if base in runs:
             bases[base] = {**_dev_row(runs[base]), "versus": "", **_difference({}, {})}
@@ -108,8 +108,15 @@ def _dev_row(seeds: dict[Path, dict[str, Any]]) -> dict[str, str]:
     return row_of(list(seeds.values()), RANKED, {})
 
 
-def _base_of(run: dict[str, Any], runs: Runs) -> str:
-    """Return the experiment that a run is a change of: its config, distilled if the run is."""
+def _base_of(name: str, run: dict[str, Any], runs: Runs) -> str:
+    """Return the experiment that a run is a change of.
+
+    RETURNS: tried-short of tried-short-vectors, if there is one. Else the run's config, distilled
+        if the run is.
+    """
+    shorter = [other for other in runs if other.startswith(TRIED) and name.startswith(f"{other}-")]
+    if shorter:
+        return max(shorter, key=len)
     facts = run.get("experiment", {})
     base = Path(facts.get("config", "")).stem
     soft = any(part.startswith("labels=soft") for part in facts.get("parts", []))

@@ -184,6 +184,9 @@ def test_what_was_tried_stands_beside_what_it_changes_with_the_difference_over_s
             "cnn": runs("cnn", [0.49]),
             "tried-cnn-less": runs("cnn", [0.48]),
             "tried-new": runs("lstm", [0.4]),
+            "tried-cnn-less-still": runs("cnn", [0.3]),
+            "tried-cnn-less-still-more": runs("cnn", [0.35]),
+            "tried-cnn-lesser": runs("cnn", [0.47]),
         }
     )
     assert {
@@ -196,6 +199,9 @@ def test_what_was_tried_stands_beside_what_it_changes_with_the_difference_over_s
         "cnn": ("", ""),
         "tried-cnn-less": ("cnn", "-0.010"),
         "tried-new": ("lstm", ""),
+        "tried-cnn-less-still": ("tried-cnn-less", "-0.180"),
+        "tried-cnn-less-still-more": ("tried-cnn-less-still", "+0.050"),
+        "tried-cnn-lesser": ("cnn", "-0.020"),
     }
     assert found["tried-bert-swa"]["macro-F1"] == "0.565 ± 0.007"
     assert found["tried-bert-swa"]["seeds"] == "2"
