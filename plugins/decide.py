@@ -98,8 +98,8 @@ class Decide(Pipe):
                 "python -m scripts.decide MODEL CORPUS OUTPUT."
             )
         cats = doc.cats  # asked for once: it costs more than a look into it
-        missing = [label for label in self.thresholds if label not in cats]
-        if missing:
+        if not self.thresholds.keys() <= cats.keys():
+            missing = [label for label in self.thresholds if label not in cats]
             raise ValueError(
                 f"Component '{self.name}': no score for {', '.join(missing)}. Expected a text "
                 "classifier with these labels before it in the pipeline."

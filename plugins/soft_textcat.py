@@ -70,6 +70,12 @@ class SoftTextCategorizer(MultiLabel_TextCategorizer):
         super().__init__(vocab, model, name, **settings)
         self.cfg["soft_weight"] = soft_weight
 
+    def set_annotations(self, docs: Iterable[Doc], scores: Floats2d) -> None:
+        """Set doc.cats as spaCy does, a doc at a time instead of a score."""
+        rows = self.model.ops.to_numpy(scores).tolist()
+        for doc, row in zip(docs, rows, strict=True):
+            doc.cats.update(zip(self.labels, row, strict=True))
+
     def _examples_to_truth(self, examples: Iterable[Example]) -> tuple[Floats2d, Floats2d]:
         """Return the truth and where there is one, both [docs, labels]."""
         examples = list(examples)
