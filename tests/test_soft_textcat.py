@@ -5,6 +5,7 @@ import pytest
 import spacy
 from numpy.testing import assert_allclose
 from spacy.language import Language
+from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
 from spacy.training import Example
 
 from tests.conftest import LABELS, ROWS, make_examples, model_config
@@ -115,6 +116,22 @@ def test_with_hard_labels_alone_the_updates_are_those_of_spacys_component():
             nlp.update(examples, sgd=sgd, drop=0.1)
         weights.append(nlp.get_pipe("textcat").model.to_bytes())
     assert weights[0] == weights[1]
+
+
+def test_scores_are_set_as_spacys_component_sets_them():
+    nlp = make_nlp()
+    pipe = nlp.get_pipe("textcat")
+    scores = numpy.array([[0.1, 0.2, 0.3], [0.9, 0.7, 0.5]], dtype="float32")
+    docs = [nlp.make_doc("a"), nlp.make_doc("")]
+    docs[0].cats["other"] = 1.0
+    others = [doc.copy() for doc in docs]
+    pipe.set_annotations(docs, scores)
+    MultiLabel_TextCategorizer.set_annotations(pipe, others, scores)
+    assert [doc.cats for doc in docs] == [doc.cats for doc in others]
+    assert list(docs[1].cats.items()) == list(zip(LABELS, scores[1].tolist(), strict=True))
+    assert docs[0].cats["other"] == 1.0 and type(docs[0].cats[LABELS[0]]) is float
+    with pytest.raises(ValueError, match="shorter"):
+        pipe.set_annotations(docs, scores[:1])
 
 
 def test_a_saved_pipeline_keeps_weight_labels_and_scores(tmp_path):
