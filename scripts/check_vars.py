@@ -22,6 +22,7 @@ from weasel.util import parse_config_overrides
 from scripts.asset_list import ARCHIVES, ASSETS, names_of
 
 COMMAND_LINE = "the command line"
+THRESHOLDS = ("bootstrap", "exact", "expected")  # scripts.decide --method
 WEASEL_ENV = "WEASEL_CONFIG_OVERRIDES"
 SPACY_ENV = "SPACY_CONFIG_OVERRIDES"
 RUNNERS = (("spacy", "project", "run"), ("weasel", "run"))
@@ -192,16 +193,30 @@ def _problems_of_values(values: dict[str, str], project: Path) -> list[str]:
     for name, least in (("gpu_id", -1), ("seed", 0)):
         if not re.fullmatch(r"-?\d+", values[name]) or int(values[name]) < least:
             problems.append(f"{name}: {values[name]!r}. Expected a whole number from {least} up.")
+    if values["thresholds"] not in THRESHOLDS:
+        found = f"thresholds: {values['thresholds']!r}"
+        problems.append(f"{found}. Expected one of {', '.join(THRESHOLDS)}.")
     for name in ("text_column", "label_column", "label_separator"):
         if not values[name]:
             problems.append(f"{name}: empty. Expected a text.")
     if values["raw"] and not (project / values["raw"]).exists():
         problems.append(f"raw: no file or folder {values['raw']!r}. Expected texts, or nothing.")
-    problems += [_problem_of_lang(values["lang"])]
+    problems += [_problem_of_lang(values["lang"]), _problem_of_options(values["options"])]
     problems += [_problem_of_file(n, values[n], project) for n in ("config", "search")]
     return [
         problem for problem in [*problems, _problem_of_data(values["data"], project)] if problem
     ]
+
+
+def _problem_of_options(options: str) -> str:
+    """Say in words if they are not keys of a config and values in turn; dashes may be gone."""
+    is_key = True
+    for word in split_arg_string(options):
+        is_key = is_key or word.startswith("--")
+        if is_key and "." not in word.partition("=")[0]:
+            return f"options: {word!r}. Expected keys of the config, as --training.dropout 0.2."
+        is_key = not is_key or "=" in word
+    return ""
 
 
 def _problem_of_lang(lang: str) -> str:

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import srsly
@@ -10,11 +11,13 @@ import srsly
 from scripts.check_vars import (
     COMMAND_LINE,
     SPACY_ENV,
+    THRESHOLDS,
     WEASEL_ENV,
     arguments_of,
     check_vars,
     group_options,
 )
+from scripts.thresholds import Method
 
 ROOT = Path(__file__).parent.parent
 SPACY = Path(sys.executable).parent / "spacy"
@@ -131,12 +134,39 @@ def test_config_values_in_the_variable_of_spacy_are_its_own_business(project):
         ({"lang": "english"}, r"spaCy has no language 'english'"),
         ({"lang": "qq"}, r"spaCy has no language 'qq'"),
         ({"label_separator": ""}, r"label_separator: empty"),
+        (
+            {"thresholds": "best"},
+            r"thresholds: 'best'\. Expected one of bootstrap, exact, expected",
+        ),
+        (
+            {"options": "thresholds expected"},
+            r"options: 'thresholds'\. Expected keys of the config",
+        ),
+        ({"options": "training.dropout=0.2 --force"}, r"options: '--force'\. Expected keys"),
+        ({"options": "training.dropout 0.2 seed 1"}, r"options: 'seed'\. Expected keys"),
         ({"raw": "assets/x.jsonl"}, r"raw: no file or folder 'assets/x\.jsonl'\. Expected texts"),
     ],
 )
 def test_values_that_no_command_can_use_are_refused(project, changes, message):
     with pytest.raises(ValueError, match=message):
         check(project, **changes)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "training.dropout 0.2 system.seed 1",
+        "--training.dropout 0.2 --system.seed=1",
+        "training.dropout=0.2 paths.vectors assets/md",
+        """training.logger '{"@loggers": "goemotions.TopKCheckpoints.v1"}' nlp.lang en""",
+    ],
+)
+def test_options_are_keys_of_a_config_with_dashes_or_without(project, options):
+    assert check(project, options=options, thresholds="expected")
+
+
+def test_thresholds_are_those_that_decide_knows():
+    assert sorted(THRESHOLDS) == sorted(get_args(Method))
 
 
 def test_all_problems_are_reported_together(project):

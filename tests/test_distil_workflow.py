@@ -33,6 +33,7 @@ def run(project: Path) -> str:
     """Run the workflow and return what it printed."""
     command = [sys.executable, "-m", "spacy", "project", "run", "distil", ".", "--vars.data=sample"]
     command += ["--vars.raw=assets/raw.jsonl", "--vars.options=--training.dropout 0.25"]
+    command += ["--vars.thresholds=expected"]
     environment = {**os.environ, "SPACY_CONFIG_OVERRIDES": FEW_STEPS, "PYTHONPATH": str(project)}
     found = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-5000:]
@@ -48,7 +49,9 @@ def test_the_workflow_trains_a_teacher_labels_softly_trains_a_student_and_then_s
     assert {len(row["soft"]) for row in rows} == {28}
     folder, metrics = project / "training" / "sample", project / "metrics" / "sample"
     for name, component in (("teacher", "textcat_"), ("cnn-distilled", "soft_textcat_")):
-        assert srsly.read_json(metrics / f"{name}.json")["docs"] == 430
+        found = srsly.read_json(metrics / f"{name}.json")
+        assert found["docs"] == 430
+        assert found["conditions"]["thresholds"]["method"] == "expected"
         config = load_config(folder / name / "pipeline" / "config.cfg")
         factory = config["components"]["textcat_multilabel"]["factory"]
         assert factory == f"{component}multilabel"
