@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy
@@ -23,7 +22,6 @@ def build_transformer(
     cpu_bf16: Literal["auto", "on", "off"] = "auto",
     mixed_precision: bool = False,
     predict_in: Literal["float32", "bfloat16"] = "float32",
-    average_layers: int = 1,
 ) -> Model:
     """Build spacy-transformers' TransformerModel with savings for training and use on a CPU.
 
@@ -40,7 +38,6 @@ def build_transformer(
     mixed_precision: Train in half precision on a GPU.
     predict_in: Scores in float32 do not depend on the processor. bfloat16 is faster where there are
         instructions for it: python -m scripts.faster makes such a copy of a pipeline.
-    average_layers: The vector of a wordpiece is the mean of what the last so many layers say.
     RETURNS: Model from docs to a FullTransformerBatch, for the factory `transformer`.
     RAISES ValueError: At initialization, when there is no such folder and no such name.
     """
@@ -66,9 +63,6 @@ def build_transformer(
     def forward(model: Model, docs: list[Doc], is_train: bool) -> tuple[Any, Callable]:
         if is_train and freeze_embeddings:  # here, so that it holds for a loaded model too
             model.transformer.get_input_embeddings().requires_grad_(False)
-        if average_layers > 1 and not model.transformer._forward_hooks:
-            model.transformer.config.output_hidden_states = True
-            model.transformer.register_forward_hook(partial(_average_layers, average_layers))
         return transform(model, docs, is_train)
 
     model.init, model._func = init, forward
@@ -135,12 +129,6 @@ def _by_length(predict: Callable[[Any], Any], X: Any) -> Any:
             there = whole[key][:, :width] if part.ndim == 3 else whole[key]
             there[torch.from_numpy(rows)] = part.float()
     return type(found)(**whole) if whole else predict(X)
-
-
-def _average_layers(count: int, transformer: Any, inputs: Any, output: Any) -> Any:
-    """Put the mean of the last layers in place of the last one [rows, wordpieces, width]."""
-    mean = torch.stack(output.hidden_states[-count:]).mean(dim=0)
-    return type(output)(last_hidden_state=mean, pooler_output=output.pooler_output)
 
 
 def _cut(X: Any, rows: Any, width: int) -> Any:
