@@ -158,6 +158,7 @@ def test_values_that_no_command_can_use_are_refused(project, changes, message):
         "training.dropout 0.2 system.seed 1",
         "--training.dropout 0.2 --system.seed=1",
         "training.dropout=0.2 paths.vectors assets/md",
+        "--nlp.flag --system.seed 1",
         """training.logger '{"@loggers": "goemotions.TopKCheckpoints.v1"}' nlp.lang en""",
     ],
 )
