@@ -83,6 +83,7 @@ def _train(name: str, task: Task, corpus: str, run: str) -> Command:
     config, end, gpu = f"configs/{name}.cfg", ENDS[task], "--gpu-id ${vars.gpu_id}"
     train, dev, labels = (f"{corpus}/{x}" for x in ("train.spacy", "dev.spacy", "labels.json"))
     views = [f"{corpus}/views.json"] if task == "textcat" else []
+    method = " --method ${vars.thresholds}" if task == "textcat" else ""
     trained, pipeline = f"{run}/trained", f"{run}/pipeline"
     metrics = f"metrics/${{vars.data}}/{name}.json"
     score = f"python -m scripts.evaluate{end} {pipeline} {dev} {metrics}"
@@ -93,7 +94,7 @@ def _train(name: str, task: Task, corpus: str, run: str) -> Command:
             f"python -m scripts.train {config} {trained} {gpu} --paths.train {train}"
             f" --paths.dev {dev} --paths.labels {labels} --system.seed ${{vars.seed}}"
             " ${vars.options}",
-            f"python -m scripts.decide{end} {trained}/model-best {dev} {pipeline} {gpu}",
+            f"python -m scripts.decide{end} {trained}/model-best {dev} {pipeline}{method} {gpu}",
             score + "".join(f" --views {path}" for path in views) + f" {gpu}",
         ],
         [config, train, dev, labels, *views],

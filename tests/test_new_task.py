@@ -145,6 +145,9 @@ def test_project_gets_commands_that_list_what_they_read_and_keeps_the_rest():
         " --kind textcat --lang ${vars.lang}"
     ]
     assert "scripts/thresholds.py" in commands["train-shop"]["deps"]
+    decide = commands["train-shop"]["script"][1]
+    assert decide.startswith("python -m scripts.decide training/")
+    assert decide.endswith(" --method ${vars.thresholds} --gpu-id ${vars.gpu_id}")
     assert "corpus/${vars.data}/views.json" in commands["train-shop"]["deps"]
     assert "metrics/${vars.data}/shop.json" in commands["train-shop"]["outputs"]
 
@@ -156,7 +159,9 @@ def test_plugins_in_deps_are_in_their_order():
     for name in ("zzz", "m10"):
         text = add_task(text, name, "tokens", "goemotions.X.v1", ROOT)
     old = {command["name"] for command in srsly.read_yaml(ROOT / "project.yml")["commands"]}
-    commands = [c for c in srsly.yaml_loads(text)["commands"] if c["name"] in old]
+    found = {command["name"]: command for command in srsly.yaml_loads(text)["commands"]}
+    assert "thresholds" not in " ".join(found["train-aaa"]["script"])  # an option of textcat alone
+    commands = [command for name, command in found.items() if name in old]
     lists = [command.get("deps", []) for command in commands]
     plugins = [[p for p in deps if p.startswith("plugins/")][1:] for deps in lists]
     full = [found for found in plugins if len(found) > 20]
