@@ -4,7 +4,6 @@ import plugins.adamw
 import plugins.attention
 import plugins.batch
 import plugins.blas
-import plugins.by_word
 import plugins.checkpoints
 import plugins.crf
 import plugins.decide

@@ -53,8 +53,8 @@ def package(
         description where it has none.
     plugin_folder: Modules to search for what the pipeline is made of.
     RETURNS: Path of the wheel.
-    RAISES ValueError: No pipeline, an unknown registered function, a bad name or version, a card
-        of another package.
+    RAISES ValueError: No pipeline, an unknown registered function, a module that does not stand
+        alone, a bad name or version, a card of another package.
     """
     meta, config = _read_pipeline(pipeline)
     check_name(name, meta["lang"])
@@ -63,6 +63,8 @@ def package(
     if card is not None:
         meta |= _read_card(card, full_name, meta)
     modules = find_modules(config, plugin_folder)
+    for module in modules:
+        check_alone(module)
     building = output / ".build.tmp"
     remove(building)  # of a killed run
     building.mkdir(parents=True)
@@ -101,6 +103,17 @@ def find_modules(config: dict[str, Any], plugin_folder: Path = PLUGINS) -> list[
     spacy.blank(config["nlp"]["lang"])  # with the first pipeline spaCy registers all factories
     files = {_file_of(kind, name, config["nlp"]["lang"]) for kind, name in _registered(config)}
     return sorted(file for file in files if file and file.parent == plugin_folder.resolve())
+
+
+def check_alone(module: Path) -> None:
+    """Raise ValueError if a plugin module imports what stays behind in the project."""
+    # As an imported name, or "" for a module beside it.
+    for name in sorted(_imports(module) & {"", "plugins", "scripts"}):
+        raise ValueError(
+            f"{module}: imports {name or 'a module beside it'}, which no wheel holds: each plugin "
+            "module goes there alone. Expected imports of the standard library and of installed "
+            "packages; what is registered comes from the config."
+        )
 
 
 def check_name(name: str, lang: str) -> None:
@@ -186,13 +199,13 @@ def _requirements(meta: dict[str, Any], modules: list[Path]) -> list[str]:
 
 
 def _imports(module: Path) -> set[str]:
-    """Return the top-level names that a module imports, wherever it does."""
+    """Return the top-level names that a module imports, wherever it does; "" for one beside it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            names.add("" if node.level else node.module.split(".")[0])
     return names
 
 

@@ -20,6 +20,7 @@ from scripts.package import (
     PLUGINS,
     _read_card,
     _requirements,
+    check_alone,
     check_name,
     check_release,
     find_modules,
@@ -216,6 +217,31 @@ def test_requirements_are_the_imports_that_spacy_does_not_bring(tmp_path):
     (tmp_path / "b.py").write_text("from thinc.api import Model\nfrom sklearn import metrics\n")
     found = _requirements({"requirements": ["scipy>=1"]}, [tmp_path / "a.py", tmp_path / "b.py"])
     assert found == ["scipy>=1", f"scikit-learn{get_minor_version_range(version('scikit-learn'))}"]
+
+
+@pytest.mark.parametrize("module", sorted({*PLUGINS.glob("*.py")} - {PLUGINS / "__init__.py"}))
+def test_every_plugin_stands_alone_as_in_a_wheel(module):
+    check_alone(module)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("from plugins.blas import x", "imports plugins, which"),
+        ("def f():\n    import scripts.files", "imports scripts, which"),
+        ("from .blas import x", "imports a module beside it, which"),
+        ("from . import blas", "imports a module beside it, which"),
+    ],
+)
+def test_a_plugin_that_needs_the_project_is_refused_before_a_wheel_is_built(
+    pipeline, tmp_path, monkeypatch, line, named
+):
+    module = tmp_path / "mine.py"
+    module.write_text(f"import thinc\n{line}\n")
+    monkeypatch.setattr("scripts.package.find_modules", lambda *_: [module])
+    with pytest.raises(ValueError, match=rf"mine\.py: {named}"):
+        package(pipeline, tmp_path / "packages", name="goemotions_cnn", release="0.1.0")
+    assert list(tmp_path.iterdir()) == [module]
 
 
 @pytest.mark.parametrize(
