@@ -1,5 +1,6 @@
 """Time predictions of cnn and bert, as shipped and as by default, TF-IDF and plain transformers."""
 
+import os
 import statistics
 import time
 from collections import deque
@@ -173,14 +174,18 @@ def main(
     data: Annotated[str, typer.Option(help="Data set in corpus/")] = "goemotions",
     docs: Annotated[int, typer.Option(help="Texts of test; 0 are all", min=0)] = 0,
     repeats: Annotated[int, typer.Option(help="Turns; medians count", min=1)] = 3,
+    threads: Annotated[int, typer.Option(help="Of each process", min=1)] = 1,
 ) -> None:
     """Time predictions on test, on the CPU, each in a fresh process, in turns."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)  # the processes of the turns read it
     before = conditions("prediction", 0)
     try:
         found = prediction(cnn, bert, fast, plain, data, docs, repeats)
     except ValueError as error:
         msg.fail("Cannot time", str(error), exits=1)
-    settings = {"docs": docs, "repeats": repeats, "fit_docs": FIT_DOCS, "warm_docs": WARM_DOCS}
+    settings = {"docs": docs, "repeats": repeats, "threads": threads}
+    settings |= {"fit_docs": FIT_DOCS, "warm_docs": WARM_DOCS}
     output = Path("metrics") / data / "benchmark_prediction.json"
     write_result(output, {**found, **settings, "conditions": before})
     rows = [

@@ -16,7 +16,7 @@ from benchmarks import pairs as pairs_module
 from benchmarks import prediction as prediction_module
 from benchmarks.averaging import average, averaging, measure
 from benchmarks.baseline import baseline
-from benchmarks.conditions import conditions
+from benchmarks.conditions import alone, conditions
 from benchmarks.finetune import time_plain, time_project
 from benchmarks.memory import peak_of, write_data
 from benchmarks.parallel import time_workers
@@ -323,6 +323,20 @@ def test_predictions_that_cannot_be_timed_are_named(transformers, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"train\.spacy: no such file\. Run preprocess first"):
         prediction_module.prediction(**transformers, data="tiny", docs=8, repeats=1)
+
+
+def threads_of(*_) -> dict:
+    return {"results": {}, "torch": alone(torch.get_num_threads)}
+
+
+def test_each_process_has_the_threads_that_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setattr(prediction_module, "prediction", threads_of)
+    prediction_module.main(*[tmp_path] * 3, threads=2)
+    found = srsly.read_json(tmp_path / "metrics" / "goemotions" / "benchmark_prediction.json")
+    assert (found["torch"], found["threads"]) == (2, 2)
 
 
 @pytest.mark.slow
