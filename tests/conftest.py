@@ -16,6 +16,18 @@ import plugins  # noqa: F401  registers the architectures
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True, scope="module")
+def fixed_seed_of_a_module() -> None:
+    """Draw the same numbers in every run, whichever files ran before."""
+    spacy.util.fix_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """Draw the same numbers in a test, whichever tests ran before."""
+    spacy.util.fix_random_seed(0)
+
+
 def copy_project(folder: Path, sample: str) -> Path:
     """Copy what a workflow reads of the project, without anything built."""
     for name in (f"assets/{sample}", "configs", "plugins", "scripts"):
