@@ -28,6 +28,7 @@ from scripts.front_matter import read_front_matter
 from scripts.scores import TEXTCAT_FACTORIES
 
 PLUGINS = Path(plugins.__file__).parent
+PROJECT = {"plugins", "scripts"}  # installed or not, they stay behind
 # setuptools' own build step: it needs neither pip nor a network, as isolated builds do.
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 # Files in a zip start in 1980; a fixed date makes equal pipelines equal wheels.
@@ -63,8 +64,7 @@ def package(
     if card is not None:
         meta |= _read_card(card, full_name, meta)
     modules = find_modules(config, plugin_folder)
-    for module in modules:
-        check_alone(module)
+    check_alone(modules)
     building = output / ".build.tmp"
     remove(building)  # of a killed run
     building.mkdir(parents=True)
@@ -105,15 +105,18 @@ def find_modules(config: dict[str, Any], plugin_folder: Path = PLUGINS) -> list[
     return sorted(file for file in files if file and file.parent == plugin_folder.resolve())
 
 
-def check_alone(module: Path) -> None:
-    """Raise ValueError if a plugin module imports what stays behind in the project."""
-    # As an imported name, or "" for a module beside it.
-    for name in sorted(_imports(module) & {"", "plugins", "scripts"}):
-        raise ValueError(
-            f"{module}: imports {name or 'a module beside it'}, which no wheel holds: each plugin "
-            "module goes there alone. Expected imports of the standard library and of installed "
-            "packages; what is registered comes from the config."
-        )
+def check_alone(modules: list[Path]) -> None:
+    """Raise ValueError if a plugin module imports what no wheel holds and no package brings."""
+    owners = packages_distributions()
+    for module in modules:
+        names = _imports(module) - sys.stdlib_module_names
+        behind = sorted(name for name in names if name in PROJECT or name not in owners)
+        if behind:
+            found = ", ".join(name or "a module beside it" for name in behind)
+            raise ValueError(
+                f"{module}: imports {found}. Expected the standard library and installed packages "
+                "alone: a wheel holds each plugin module by itself, nothing else of the project."
+            )
 
 
 def check_name(name: str, lang: str) -> None:
